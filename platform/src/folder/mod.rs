@@ -1,0 +1,443 @@
+//! Private folders whose files are replaced atomically.
+//!
+//! A [`StateFolder`] is where processes share what they know. It promises:
+//!
+//! - it is its user's own: created 0700 (files 0600) whatever the umask;
+//!   refused, not repaired, when somebody else owns it or may write to it;
+//! - no symbolic link is followed at its end or within it;
+//! - a reader sees a whole file, the old one or the new one, also after a
+//!   crash: write to a temporary file, fsync, rename, fsync of the folder;
+//! - [`StateFolder::prepare`] reserves the space *before* something is done
+//!   that can't be undone, so that saving it then does not fail for space;
+//! - it holds on to the folder it opened. When that folder is removed and made
+//!   again, [`StateFolder::is_in_place`] says so and nothing is written to the
+//!   wrong one;
+//! - network file systems, which lose locks silently, are refused unless
+//!   allowed ([`FolderOptions`]).
+//!
+//! [`StateFolder::in_memory`] behaves the same and touches no disk. What the
+//! files mean, and who may write when, is left to the callers.
+//!
+//! On Windows there are no modes: the folder lies in the user's own profile,
+//! whose access list it inherits. Reserved space is really reserved on file
+//! systems that overwrite in place; copy-on-write ones (btrfs, ZFS, APFS) may
+//! still run out.
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod disk;
+#[cfg(not(unix))]
+#[path = "windows.rs"]
+mod disk;
+mod error;
+mod memory;
+#[cfg(unix)]
+mod network;
+mod prepared;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::random;
+use crate::secret::{SecretBuffer, SecretBytes};
+
+use disk::DiskFolder;
+use memory::MemoryFolder;
+
+pub use error::{Exposure, FolderError};
+pub(crate) use memory::Words;
+pub use prepared::PreparedFile;
+
+/// Begins the names of temporary files.
+const TEMPORARY: &str = ".tmp-";
+
+/// How often a temporary file is made again that a sweep took away.
+const SWEPT_TRIES: u32 = 8;
+
+/// What a folder may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FolderOptions {
+    /// Take a folder on a file system known to be remote. Locks there may
+    /// exclude nobody.
+    pub allow_network_file_system: bool,
+}
+
+/// A folder of the user's own; clones are the same folder.
+#[derive(Debug, Clone)]
+pub struct StateFolder(Backing);
+
+#[derive(Debug, Clone)]
+pub(crate) enum Backing {
+    Disk(Arc<DiskFolder>),
+    Memory(Arc<MemoryFolder>),
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    ReadWrite,
+    /// For reading and writing; created when it is not there.
+    ReadWriteCreate,
+    /// For writing at the end; created when it is not there.
+    Append,
+    /// For writing; must not be there.
+    CreateNew,
+}
+
+impl StateFolder {
+    /// Opens a folder and creates it, with the folders above, if needed.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FolderError`] that is about a folder.
+    pub fn create(path: &Path, options: FolderOptions) -> Result<Self, FolderError> {
+        let folder = DiskFolder::create(path, options)?;
+        Ok(Self(Backing::Disk(Arc::new(folder))))
+    }
+
+    /// Opens a folder; `None` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FolderError`] that is about a folder.
+    pub fn open(path: &Path, options: FolderOptions) -> Result<Option<Self>, FolderError> {
+        let folder = DiskFolder::open(path, options)?;
+        Ok(folder.map(|folder| Self(Backing::Disk(Arc::new(folder)))))
+    }
+
+    /// Makes a new, empty folder that is only in this process's memory.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self(Backing::Memory(Arc::default()))
+    }
+
+    /// Tells where the folder is; `None` in memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Backing::Disk(folder) => Some(folder.path()),
+            Backing::Memory(_) => None,
+        }
+    }
+
+    /// Tells whether the path still leads to this very folder.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        match &self.0 {
+            Backing::Disk(folder) => folder.is_in_place(),
+            Backing::Memory(_) => true,
+        }
+    }
+
+    /// Opens a folder in this folder and creates it if needed.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FolderError`] that is about a folder.
+    pub fn create_child(&self, name: &str) -> Result<Self, FolderError> {
+        check_name(name)?;
+        Ok(Self(match &self.0 {
+            Backing::Disk(folder) => Backing::Disk(Arc::new(folder.create_child(name)?)),
+            Backing::Memory(folder) => Backing::Memory(folder.create_child(name)),
+        }))
+    }
+
+    /// Opens a folder in this folder; `None` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FolderError`] that is about a folder.
+    pub fn open_child(&self, name: &str) -> Result<Option<Self>, FolderError> {
+        check_name(name)?;
+        Ok(match &self.0 {
+            Backing::Disk(folder) => folder
+                .open_child(name)?
+                .map(|child| Self(Backing::Disk(Arc::new(child)))),
+            Backing::Memory(folder) => folder.child(name).map(|child| Self(Backing::Memory(child))),
+        })
+    }
+
+    /// Lists the folders in this folder, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`] and its like when listing fails.
+    pub fn children(&self) -> Result<Vec<String>, FolderError> {
+        match &self.0 {
+            Backing::Disk(folder) => sorted(folder.entries()?, |is_folder, _| is_folder),
+            Backing::Memory(folder) => Ok(folder.children()),
+        }
+    }
+
+    /// Lists the files in this folder, sorted, without temporary ones and
+    /// without names that are not Unicode.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`] and its like when listing fails.
+    pub fn names(&self) -> Result<Vec<String>, FolderError> {
+        match &self.0 {
+            Backing::Disk(folder) => sorted(folder.entries()?, |is_folder, name| {
+                !is_folder && !name.starts_with(TEMPORARY)
+            }),
+            Backing::Memory(folder) => Ok(folder.names()),
+        }
+    }
+
+    /// Removes an empty folder in this folder; false when it was not there.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`] and its like, also when it is not empty.
+    pub fn remove_child(&self, name: &str) -> Result<bool, FolderError> {
+        check_name(name)?;
+        match &self.0 {
+            Backing::Disk(folder) => folder.remove_child(name),
+            Backing::Memory(folder) => Ok(folder.remove_child(name)),
+        }
+    }
+
+    /// Reads a whole file of at most `limit` bytes; `None` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::TooLarge`]; [`FolderError::Link`],
+    /// [`FolderError::NotFile`], [`FolderError::NotOwner`],
+    /// [`FolderError::NotPrivate`] when it is not the user's own regular file;
+    /// [`FolderError::Io`] and its like.
+    pub fn read(&self, name: &str, limit: usize) -> Result<Option<SecretBytes>, FolderError> {
+        check_name(name)?;
+        let folder = match &self.0 {
+            Backing::Disk(folder) => folder,
+            Backing::Memory(folder) => return folder.read(name, limit),
+        };
+        let Some(mut file) = folder.open_file(name, Access::Read)? else {
+            return Ok(None);
+        };
+        let path = folder.path().join(name);
+        let failed = |source| FolderError::from_io("read", &path, source);
+        let expected = file.metadata().map_err(failed)?.len();
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        // One byte more than the limit tells a file that is too long.
+        let mut contents =
+            SecretBuffer::with_capacity(limit.saturating_add(1), expected.saturating_add(1));
+        let mut chunk = zeroize::Zeroizing::new([0_u8; 4096]);
+        loop {
+            let length = match file.read(&mut chunk[..]) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            if contents.push(&chunk[..length]).is_err() || contents.as_slice().len() > limit {
+                return Err(FolderError::TooLarge { path, limit });
+            }
+        }
+        Ok(Some(contents.finish()))
+    }
+
+    /// Replaces or creates a file, atomically and durably.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Full`], [`FolderError::Unwritable`], [`FolderError::Io`].
+    pub fn replace(&self, name: &str, contents: &[u8]) -> Result<(), FolderError> {
+        self.prepare(name, 0)?.commit(contents)
+    }
+
+    /// Reserves the space for a later replacement of a file.
+    ///
+    /// A temporary file of `size` random bytes is written and fsynced.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Full`], [`FolderError::Unwritable`], [`FolderError::Io`].
+    pub fn prepare(&self, name: &str, size: usize) -> Result<PreparedFile, FolderError> {
+        check_name(name)?;
+        PreparedFile::new(self.0.clone(), name, size)
+    }
+
+    /// Creates a file with its contents at once, unless it is there.
+    ///
+    /// Returns false, and changes nothing, when it was there. Of several
+    /// processes one creates it, and nobody sees it half written.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Full`], [`FolderError::Unwritable`], [`FolderError::Io`].
+    pub fn create_new(&self, name: &str, contents: &[u8]) -> Result<bool, FolderError> {
+        check_name(name)?;
+        let folder = match &self.0 {
+            Backing::Disk(folder) => folder,
+            Backing::Memory(folder) => return Ok(folder.create_new(name, contents)),
+        };
+        let mut tries = 0;
+        loop {
+            let (temporary, file) = new_temporary(folder, contents)?;
+            drop(file);
+            let linked = folder.link_new(&temporary, name);
+            folder.unlink(&temporary)?;
+            match linked {
+                // A sweep took the temporary file away.
+                Err(error) if error.is_not_found() && tries < SWEPT_TRIES => tries += 1,
+                Err(error) => return Err(error),
+                Ok(created) => {
+                    folder.sync()?;
+                    return Ok(created);
+                }
+            }
+        }
+    }
+
+    /// Removes a file; one that is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Unwritable`], [`FolderError::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), FolderError> {
+        check_name(name)?;
+        match &self.0 {
+            Backing::Disk(folder) => {
+                if folder.unlink(name)? {
+                    folder.sync()?;
+                }
+            }
+            Backing::Memory(folder) => folder.remove(name),
+        }
+        Ok(())
+    }
+
+    /// Renames a damaged file out of the way and returns its new name.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Unwritable`], [`FolderError::Io`], also when the file is
+    /// not there.
+    pub fn set_aside(&self, name: &str) -> Result<String, FolderError> {
+        check_name(name)?;
+        let aside = format!("{name}.corrupt-{}", random_name());
+        match &self.0 {
+            Backing::Disk(folder) => {
+                folder.rename(name, &aside)?;
+                folder.sync()?;
+            }
+            Backing::Memory(folder) => folder.rename(name, &aside)?,
+        }
+        Ok(aside)
+    }
+
+    /// Appends one line, by one write; the line end is added.
+    ///
+    /// Lines of several processes do not mix. The line is not fsynced.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Full`], [`FolderError::Unwritable`], [`FolderError::Io`].
+    pub fn append(&self, name: &str, line: &[u8]) -> Result<(), FolderError> {
+        check_name(name)?;
+        let line = [line, b"\n"].concat();
+        let folder = match &self.0 {
+            Backing::Disk(folder) => folder,
+            Backing::Memory(folder) => {
+                folder.append(name, &line);
+                return Ok(());
+            }
+        };
+        let path = folder.path().join(name);
+        let failed = |source| FolderError::from_io("append to", &path, source);
+        let Some(mut file) = folder.open_file(name, Access::Append)? else {
+            return Err(failed(std::io::ErrorKind::NotFound.into()));
+        };
+        match file.write(&line) {
+            Ok(written) if written == line.len() => Ok(()),
+            // A short write to a file means that the space ran out.
+            Ok(_) => Err(failed(std::io::ErrorKind::StorageFull.into())),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Removes the temporary files that dead processes left.
+    ///
+    /// The caller holds the folder's lock. A process that writes without the
+    /// lock at this moment makes its temporary file again.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Unwritable`], [`FolderError::Io`].
+    pub fn sweep_temporaries(&self) -> Result<(), FolderError> {
+        let Backing::Disk(folder) = &self.0 else {
+            return Ok(());
+        };
+        for (name, is_folder) in folder.entries()? {
+            if !is_folder && name.starts_with(TEMPORARY) {
+                folder.unlink(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn backing(&self) -> &Backing {
+        &self.0
+    }
+
+    /// Where a file is or, in memory, would be: for errors.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        match &self.0 {
+            Backing::Disk(folder) => folder.path().join(name),
+            Backing::Memory(_) => Path::new("memory").join(name),
+        }
+    }
+}
+
+/// Refuses names that would leave the folder.
+fn check_name(name: &str) -> Result<(), FolderError> {
+    let reserved = matches!(name, "" | "." | "..");
+    let separator = |c: char| matches!(c, '/' | '\\' | '\0') || (cfg!(windows) && c == ':');
+    if reserved || name.contains(separator) {
+        return Err(FolderError::BadName {
+            name: name.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn sorted(
+    entries: Vec<(String, bool)>,
+    keep: impl Fn(bool, &str) -> bool,
+) -> Result<Vec<String>, FolderError> {
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .filter(|(name, is_folder)| keep(*is_folder, name))
+        .map(|(name, _)| name)
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn random_name() -> String {
+    data_encoding::HEXLOWER.encode(&random::bytes::<8>())
+}
+
+/// Makes a temporary file with its contents, fsynced.
+fn new_temporary(folder: &DiskFolder, contents: &[u8]) -> Result<(String, File), FolderError> {
+    let name = format!("{TEMPORARY}{}", random_name());
+    let path = folder.path().join(&name);
+    let failed = |source| FolderError::from_io("write", &path, source);
+    let Some(mut file) = folder.open_file(&name, Access::CreateNew)? else {
+        return Err(failed(std::io::ErrorKind::NotFound.into()));
+    };
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        drop(file);
+        // The write's error is the one to tell; a sweep removes what is left.
+        folder.unlink(&name).ok();
+        return Err(failed(error));
+    }
+    Ok((name, file))
+}

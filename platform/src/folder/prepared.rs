@@ -1,0 +1,135 @@
+//! A file whose space is reserved before its contents are known.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::sync::Arc;
+
+use super::disk::DiskFolder;
+use super::memory::MemoryFolder;
+use super::{Backing, FolderError, SWEPT_TRIES, new_temporary};
+use crate::random;
+
+/// A temporary file that will become a file of the folder.
+///
+/// Dropped before [`PreparedFile::commit`] has succeeded, it leaves nothing.
+pub struct PreparedFile {
+    place: Place,
+    name: String,
+}
+
+enum Place {
+    Disk {
+        folder: Arc<DiskFolder>,
+        temporary: String,
+        file: File,
+        renamed: bool,
+    },
+    Memory(Arc<MemoryFolder>),
+}
+
+impl PreparedFile {
+    pub(super) fn new(backing: Backing, name: &str, size: usize) -> Result<Self, FolderError> {
+        let place = match backing {
+            Backing::Disk(folder) => {
+                // Random bytes: a compressing file system would make nothing
+                // of zeros, and reserve nothing.
+                let mut filler = vec![0; size];
+                random::fill(&mut filler);
+                let (temporary, file) = new_temporary(&folder, &filler)?;
+                if size > 0
+                    && let Err(error) = folder.sync()
+                {
+                    folder.unlink(&temporary).ok();
+                    return Err(error);
+                }
+                Place::Disk {
+                    folder,
+                    temporary,
+                    file,
+                    renamed: false,
+                }
+            }
+            Backing::Memory(folder) => Place::Memory(folder),
+        };
+        Ok(Self {
+            place,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Writes the contents and puts the file in its place, atomically and
+    /// durably.
+    ///
+    /// May be called again after an error, with the same or other contents
+    /// (with the same ones, if the error came after the rename).
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Full`], [`FolderError::Unwritable`], [`FolderError::Io`];
+    /// on Windows [`FolderError::is_busy`] while another program has the old
+    /// file open.
+    pub fn commit(&mut self, contents: &[u8]) -> Result<(), FolderError> {
+        let (folder, temporary, file, renamed) = match &mut self.place {
+            Place::Memory(folder) => {
+                folder.replace(&self.name, contents);
+                return Ok(());
+            }
+            Place::Disk {
+                folder,
+                temporary,
+                file,
+                renamed,
+            } => (folder, temporary, file, renamed),
+        };
+        let mut tries = 0;
+        while !*renamed {
+            // All is written again on each try: after a failed fsync the
+            // kernel may have dropped what was written before.
+            overwrite(file, contents).map_err(|source| {
+                FolderError::from_io("write", &folder.path().join(&*temporary), source)
+            })?;
+            match folder.rename(temporary, &self.name) {
+                Ok(()) => *renamed = true,
+                // A sweep took it away; the file is still open, its name gone.
+                Err(error) if error.is_not_found() && tries < SWEPT_TRIES => {
+                    tries += 1;
+                    (*temporary, *file) = new_temporary(folder, contents)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        folder.sync()
+    }
+}
+
+fn overwrite(file: &mut File, contents: &[u8]) -> std::io::Result<()> {
+    file.rewind()?;
+    file.write_all(contents)?;
+    file.set_len(contents.len() as u64)?;
+    file.sync_all()
+}
+
+impl Drop for PreparedFile {
+    fn drop(&mut self) {
+        if let Place::Disk {
+            folder,
+            temporary,
+            renamed: false,
+            ..
+        } = &self.place
+        {
+            // Nobody is left to tell; a sweep removes what stays behind.
+            folder.unlink(temporary).ok();
+        }
+    }
+}
+
+impl fmt::Debug for PreparedFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PreparedFile")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

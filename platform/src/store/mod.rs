@@ -1,0 +1,377 @@
+//! Secret stores: where an operating system keeps secrets for applications.
+//!
+//! One trait, [`SecretStore`], and one file per store. All of them pass one
+//! contract suite (`tests/store_contract.rs`): absent is an empty answer;
+//! *locked*, *hung* and *missing* are three different errors and never taken
+//! for absent; a set replaces and leaves exactly one item; a delete may be
+//! repeated; an application sees its own items only.
+//!
+//! No store asks a person anything unless [`SecretStore::unlock`] is called
+//! with [`Interaction::Allowed`]. No store falls back to another one. Stores
+//! block; [`StoreWorker`] gives them a thread and a deadline.
+//!
+//! Which store to use, and what the items mean, is left to the callers.
+
+pub mod credential_manager;
+pub mod encrypted_file;
+mod error;
+mod key_source;
+pub mod keychain;
+pub mod memory;
+#[cfg(any(target_os = "linux", target_os = "macos", windows))]
+mod native;
+pub mod secret_service;
+mod unsupported;
+mod worker;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::SecretBytes;
+
+pub use error::{StoreError, StoreErrorKind};
+pub use key_source::{KeySource, create_key_file};
+pub use worker::StoreWorker;
+
+/// The stores there are, on all systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// The login keychain of macOS.
+    Keychain,
+    /// The Credential Manager of Windows.
+    CredentialManager,
+    /// `org.freedesktop.secrets` on the session bus: GNOME Keyring, KeePassXC,
+    /// KWallet.
+    SecretService,
+    /// The Linux kernel's key rings, until reboot.
+    Keyutils,
+    /// Files sealed with a key file or a passphrase.
+    EncryptedFile,
+    /// This process's memory, until it ends.
+    Memory,
+}
+
+impl StoreKind {
+    const ALL: [Self; 6] = [
+        Self::Keychain,
+        Self::CredentialManager,
+        Self::SecretService,
+        Self::Keyutils,
+        Self::EncryptedFile,
+        Self::Memory,
+    ];
+
+    /// Gives the name that people and files use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keychain => "keychain",
+            Self::CredentialManager => "credential-manager",
+            Self::SecretService => "secret-service",
+            Self::Keyutils => "keyutils",
+            Self::EncryptedFile => "encrypted-file",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// Gives this operating system's own store.
+    #[must_use]
+    pub fn native() -> Self {
+        if cfg!(target_os = "macos") {
+            Self::Keychain
+        } else if cfg!(windows) {
+            Self::CredentialManager
+        } else {
+            Self::SecretService
+        }
+    }
+
+    /// Lists the stores that this build can use, the native one first.
+    #[must_use]
+    pub fn compiled_in() -> &'static [Self] {
+        #[cfg(target_os = "macos")]
+        return &[Self::Keychain, Self::EncryptedFile, Self::Memory];
+        #[cfg(windows)]
+        return &[Self::CredentialManager, Self::EncryptedFile, Self::Memory];
+        #[cfg(target_os = "linux")]
+        return &[Self::SecretService, Self::EncryptedFile, Self::Memory];
+        #[cfg(not(any(target_os = "macos", target_os = "linux", windows)))]
+        return &[Self::EncryptedFile, Self::Memory];
+    }
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// There is no store of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no kind of store")]
+pub struct UnknownStoreKind {
+    /// The name that was given.
+    pub name: String,
+}
+
+impl FromStr for StoreKind {
+    type Err = UnknownStoreKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownStoreKind> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .ok_or_else(|| UnknownStoreKind {
+                name: name.to_owned(),
+            })
+    }
+}
+
+/// Names one item: an application's account.
+///
+/// In the stores these are the attributes `service` and `username` or their
+/// like.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ItemName {
+    application: String,
+    account: String,
+}
+
+/// The application or the account can't name an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an item's {part} is empty or has control characters")]
+pub struct BadItemName {
+    /// `application` or `account`.
+    pub part: &'static str,
+}
+
+impl ItemName {
+    /// Names an item.
+    ///
+    /// # Errors
+    ///
+    /// [`BadItemName`] when a part is empty or has control characters.
+    pub fn new(
+        application: impl Into<String>,
+        account: impl Into<String>,
+    ) -> Result<Self, BadItemName> {
+        let name = Self {
+            application: application.into(),
+            account: account.into(),
+        };
+        for (part, text) in [
+            ("application", &name.application),
+            ("account", &name.account),
+        ] {
+            if text.is_empty() || text.contains(char::is_control) {
+                return Err(BadItemName { part });
+            }
+        }
+        Ok(name)
+    }
+
+    /// The application that owns the item.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// Which of the application's items it is.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+}
+
+/// Whether a person may be asked. Complete: there is no third.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interaction {
+    /// A prompt may appear, and be waited for.
+    Allowed,
+    /// Nobody is there to answer one.
+    Forbidden,
+}
+
+/// How long a store keeps what it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Persistence {
+    /// Until it is deleted.
+    UntilDeleted,
+    /// Until the machine reboots.
+    UntilReboot,
+    /// Until the process ends.
+    Process,
+}
+
+/// What a store can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The longest secret, in bytes.
+    pub size_limit: Option<usize>,
+    /// How long items are kept.
+    pub persistence: Persistence,
+    /// Whether unlocking may ask a person.
+    pub may_prompt: bool,
+}
+
+/// A store of secrets.
+///
+/// The methods block, some for as long as a person takes; see [`StoreWorker`].
+pub trait SecretStore: Send + Sync + fmt::Debug {
+    /// Tells which store this is.
+    fn kind(&self) -> StoreKind;
+
+    /// Names who answers, for people to read; never blocks, never a secret.
+    fn provider(&self) -> String;
+
+    /// Tells what the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes the store ready for the other calls.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Locked`] at once when it is locked and nobody may be
+    /// asked, or when the person declines; [`StoreErrorKind::Missing`];
+    /// [`StoreErrorKind::WrongKey`].
+    fn unlock(&self, interaction: Interaction) -> Result<(), StoreError>;
+
+    /// Reads every secret stored under the name; none when it is absent.
+    ///
+    /// More than one where the store allows duplicates. Never prompts.
+    ///
+    /// # Errors
+    ///
+    /// By [`StoreErrorKind`]; a locked store is `Locked`, never an empty answer.
+    fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError>;
+
+    /// Stores a secret; afterwards exactly one item has the name. Never prompts.
+    ///
+    /// # Errors
+    ///
+    /// By [`StoreErrorKind`].
+    fn set(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), StoreError>;
+
+    /// Deletes every item of the name; none is no error. Never prompts.
+    ///
+    /// # Errors
+    ///
+    /// By [`StoreErrorKind`].
+    fn delete(&self, item: &ItemName) -> Result<(), StoreError>;
+
+    /// Lists the application's items, each once, sorted. Never prompts.
+    ///
+    /// # Errors
+    ///
+    /// By [`StoreErrorKind`].
+    fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError>;
+}
+
+/// What a store needs to be opened.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// The folder above all applications' folders. The encrypted-file store
+    /// keeps its files there; the Secret Service its gate.
+    pub state_root: Option<PathBuf>,
+    /// Where the encrypted-file store's key comes from.
+    pub key: Option<KeySource>,
+    /// Take a state root on a network file system.
+    pub allow_network_file_system: bool,
+    /// How long one call to another process may take (a message on the bus, not
+    /// a prompt).
+    pub call_deadline: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            state_root: None,
+            key: None,
+            allow_network_file_system: false,
+            call_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Opens a store. This is cheap; it connects and reads keys at the first call.
+///
+/// All memory stores opened so are one, for the life of the process.
+///
+/// # Errors
+///
+/// [`StoreErrorKind::Missing`] when this build has no such store, or options
+/// that it needs are not given.
+pub fn open(kind: StoreKind, options: &StoreOptions) -> Result<Arc<dyn SecretStore>, StoreError> {
+    Ok(match kind {
+        StoreKind::Memory => memory::MemoryStore::of_this_process(),
+        StoreKind::EncryptedFile => Arc::new(encrypted_file::EncryptedFileStore::new(options)?),
+        StoreKind::SecretService => Arc::new(secret_service::SecretServiceStore::new(options)?),
+        StoreKind::Keychain => Arc::new(keychain::KeychainStore::new(options)?),
+        StoreKind::CredentialManager => {
+            Arc::new(credential_manager::CredentialManagerStore::new(options)?)
+        }
+        StoreKind::Keyutils => {
+            return Err(StoreError::new(StoreErrorKind::Missing, kind, "open")
+                .because("this build has no keyutils store"));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_read_from_the_name_it_is_shown_by() {
+        for kind in StoreKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            let json = serde_json::to_string(&kind).expect("serializes");
+            assert_eq!(json, format!("\"{kind}\""));
+        }
+        assert!("Keychain".parse::<StoreKind>().is_err());
+    }
+
+    #[test]
+    fn item_names_have_two_printable_parts() {
+        assert!(ItemName::new("com.example.app", "work#key").is_ok());
+        for (application, account) in [("", "a"), ("a", ""), ("a\n", "a"), ("a", "\u{7}")] {
+            assert!(ItemName::new(application, account).is_err());
+        }
+    }
+
+    #[test]
+    fn a_store_of_another_system_is_missing() {
+        let compiled_in = StoreKind::compiled_in();
+        assert!(compiled_in.contains(&StoreKind::Memory));
+        let foreign = StoreKind::ALL
+            .into_iter()
+            .filter(|kind| !compiled_in.contains(kind));
+        for kind in foreign {
+            let error = open(kind, &StoreOptions::default()).expect_err("foreign");
+            assert_eq!(error.kind, StoreErrorKind::Missing);
+            assert_eq!(error.store, kind);
+        }
+    }
+
+    #[test]
+    fn an_error_says_store_and_operation_and_leaves_the_cause_to_the_chain() {
+        let error = StoreError::new(StoreErrorKind::Locked, StoreKind::SecretService, "get")
+            .because("the cause");
+        assert_eq!(
+            error.to_string(),
+            "the secret-service store is locked (get)"
+        );
+        let source = std::error::Error::source(&error).expect("a cause");
+        assert_eq!(source.to_string(), "the cause");
+    }
+}

@@ -1,0 +1,233 @@
+//! A store's own thread.
+//!
+//! Stores block: on a bus, on a disk, on a person at a prompt. A call can't be
+//! taken back, either: a write that "timed out" may land minutes later. So each
+//! store has one thread that makes its calls one after the other, and a caller
+//! waits for an answer as long as it likes. Whoever gives up is told
+//! [`StoreErrorKind::Hung`]; the call goes on, and later ones queue behind it.
+//!
+//! The thread starts at the first call and ends with the last clone of the
+//! worker. In a forked child a new one is started.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{SecretStore, StoreError, StoreErrorKind};
+use crate::exit::ForkMark;
+
+type Job = Box<dyn FnOnce(&dyn SecretStore) + Send>;
+
+/// A store and the thread that calls it; clones share both.
+#[derive(Clone)]
+pub struct StoreWorker(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn SecretStore>,
+    thread: Mutex<Option<(ForkMark, Sender<Job>)>>,
+}
+
+impl StoreWorker {
+    /// Takes a store over; starts nothing yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn SecretStore>) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            thread: Mutex::new(None),
+        }))
+    }
+
+    /// Gives the store itself, for calls that don't block.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn SecretStore> {
+        &self.0.store
+    }
+
+    /// Calls the store and blocks for at most `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// What the call returns; [`StoreErrorKind::Hung`] when the deadline has
+    /// passed, and the call may still happen; [`StoreErrorKind::Failed`] when
+    /// it panicked.
+    pub fn call_within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        operation: &'static str,
+        call: impl FnOnce(&dyn SecretStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.submit(Box::new(move |store| {
+            // Nobody listens any more when the caller gave up.
+            answer.send(call(store)).ok();
+        }))?;
+        match answered.recv_timeout(deadline) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(self.error(StoreErrorKind::Hung, operation)),
+            Err(RecvTimeoutError::Disconnected) => Err(self
+                .error(StoreErrorKind::Failed, operation)
+                .because(PANICKED)),
+        }
+    }
+
+    /// Calls the store and resolves when it has answered, however long that
+    /// takes. Runs on any runtime. The call is made even if the future is
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the call returns; [`StoreErrorKind::Failed`] when it panicked.
+    pub fn call<T, F>(
+        &self,
+        call: F,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn SecretStore) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let submitted = self.submit(Box::new(move |store| {
+            // Nobody listens any more when the future was dropped.
+            answer.send(call(store)).ok();
+        }));
+        let failed = self.error(StoreErrorKind::Failed, "call");
+        async move {
+            submitted?;
+            match answered.await {
+                Ok(result) => result,
+                Err(_) => Err(failed.because(PANICKED)),
+            }
+        }
+    }
+
+    fn submit(&self, job: Job) -> Result<(), StoreError> {
+        let mut thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = match thread.as_ref() {
+            Some((mark, jobs)) if mark.is_here() => match jobs.send(job) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::SendError(job)) => job,
+            },
+            _ => job,
+        };
+        let jobs = self.start()?;
+        // The new thread holds the other end.
+        jobs.send(job).ok();
+        *thread = Some((ForkMark::here(), jobs));
+        Ok(())
+    }
+
+    fn start(&self) -> Result<Sender<Job>, StoreError> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let store = Arc::clone(&self.0.store);
+        std::thread::Builder::new()
+            .name("vault-store".to_owned())
+            .spawn(move || {
+                for job in queue {
+                    // A panic ends the call (its answer's channel closes), not
+                    // the thread.
+                    if catch_unwind(AssertUnwindSafe(|| job(&*store))).is_err() {
+                        tracing::error!(store = %store.kind(), "a store panicked");
+                    }
+                }
+            })
+            .map_err(|error| self.error(StoreErrorKind::Failed, "start").because(error))?;
+        Ok(jobs)
+    }
+
+    fn error(&self, kind: StoreErrorKind, operation: &'static str) -> StoreError {
+        StoreError::new(kind, self.0.store.kind(), operation)
+    }
+}
+
+const PANICKED: &str = "the store panicked";
+
+impl fmt::Debug for StoreWorker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("StoreWorker")
+            .field(&self.0.store)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::memory::MemoryStore;
+    use super::super::{ItemName, StoreKind};
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn worker() -> StoreWorker {
+        StoreWorker::new(Arc::new(MemoryStore::new()))
+    }
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        loop {
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+                return result;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn calls_run_on_one_thread_that_is_not_the_callers() {
+        let worker = worker();
+        let id = |_: &dyn SecretStore| Ok(std::thread::current().id());
+        let first = worker.call_within(LONG, "get", id).expect("answers");
+        let second = wait(worker.clone().call(id)).expect("answers");
+        assert_eq!(first, second);
+        assert_ne!(first, std::thread::current().id());
+    }
+
+    #[test]
+    fn a_call_past_its_deadline_is_hung_and_still_happens() {
+        let worker = worker();
+        let item = ItemName::new("app", "account").expect("valid");
+        let (go, gate) = mpsc::channel::<()>();
+        let written = item.clone();
+        let hung = worker.call_within(Duration::from_millis(20), "set", move |store| {
+            gate.recv().expect("let go");
+            store.set(&written, &b"late".to_vec().into())
+        });
+        let error = hung.expect_err("hung");
+        assert_eq!(error.kind, StoreErrorKind::Hung);
+        assert_eq!(error.operation, "set");
+        assert_eq!(error.store, StoreKind::Memory);
+        go.send(()).expect("the call waits");
+        let found = worker
+            .call_within(LONG, "get", move |store| store.get(&item))
+            .expect("answers");
+        assert_eq!(found[0].expose(), b"late");
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_next_call_works() {
+        let worker = worker();
+        let panicked: Result<(), _> = worker.call_within(LONG, "get", |_| panic!("a bug"));
+        assert_eq!(panicked.expect_err("fails").kind, StoreErrorKind::Failed);
+        let panicked: Result<(), _> = wait(worker.call(|_| panic!("a bug")));
+        assert_eq!(panicked.expect_err("fails").kind, StoreErrorKind::Failed);
+        assert!(worker.call_within(LONG, "get", |_| Ok(())).is_ok());
+    }
+
+    #[test]
+    fn a_call_is_made_even_if_its_future_is_dropped() {
+        let worker = worker();
+        let item = ItemName::new("app", "account").expect("valid");
+        let written = item.clone();
+        drop(worker.call(move |store| store.set(&written, &b"kept".to_vec().into())));
+        let found = wait(worker.call(move |store| store.get(&item))).expect("answers");
+        assert_eq!(found.len(), 1);
+    }
+}

@@ -1,0 +1,242 @@
+//! The calls that need `unsafe`.
+//!
+//! Each function is safe to call; the reason stands at its block.
+
+#![expect(unsafe_code, reason = "the only file with unsafe code")]
+
+use std::io;
+use std::sync::atomic::AtomicU64;
+
+use memmap2::MmapRaw;
+
+/// Bytes of the mapping of [`SharedMapping`]; one page everywhere.
+pub(crate) const MAPPING_BYTES: usize = 4096;
+
+/// Bytes of one counter.
+const WORD_BYTES: usize = size_of::<AtomicU64>();
+
+/// A mapped file, seen as counters.
+#[derive(Debug)]
+pub(crate) struct SharedMapping(MmapRaw);
+
+impl SharedMapping {
+    /// Maps the first page of the file, shared with every other process.
+    pub(crate) fn shared(file: &std::fs::File) -> io::Result<Self> {
+        long_enough(file)?;
+        let map = memmap2::MmapOptions::new()
+            .len(MAPPING_BYTES)
+            .map_raw(file)?;
+        Ok(Self(map))
+    }
+
+    /// Maps the first page of a file that can't be written to.
+    ///
+    /// Copy-on-write: a store by mistake changes a private copy instead of
+    /// ending the process by a signal.
+    pub(crate) fn read_only(file: &std::fs::File) -> io::Result<Self> {
+        long_enough(file)?;
+        // SAFETY: the map is only ever read and written through atomics (see
+        // `word`), so that changes by other processes are no data race. The
+        // file is never truncated by this crate.
+        let map = unsafe {
+            memmap2::MmapOptions::new()
+                .len(MAPPING_BYTES)
+                .map_copy(file)?
+        };
+        Ok(Self(map.into()))
+    }
+
+    pub(crate) fn word(&self, index: usize) -> Option<&AtomicU64> {
+        if index >= MAPPING_BYTES / WORD_BYTES {
+            return None;
+        }
+        // SAFETY: the mapping is MAPPING_BYTES long, writable, and lives as
+        // long as `self`; it starts at a page boundary, so each word is
+        // aligned; nothing but atomics from here accesses it in this process,
+        // and other processes do the same.
+        Some(unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast::<u64>().add(index)) })
+    }
+}
+
+/// Reading a mapped page beyond a file's end is a signal, not an error.
+fn long_enough(file: &std::fs::File) -> io::Result<()> {
+    if file.metadata()?.len() < MAPPING_BYTES as u64 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
+}
+
+/// Registers a function for normal exit.
+pub(crate) fn at_exit(function: extern "C" fn()) -> bool {
+    // SAFETY: `atexit` is thread-safe; the function pointer is valid for the
+    // life of the process.
+    unsafe { libc::atexit(function) == 0 }
+}
+
+#[cfg(unix)]
+pub(crate) use fork::{forget_lock, remember_lock};
+
+/// Closes a forked child's copies of lock descriptors.
+///
+/// A child that is forked without `exec` has a copy of each descriptor and,
+/// with it, of a `flock`: when the parent dies, the child's copy keeps the
+/// lock. So the child closes its copies. Closing leaves the parent's lock
+/// alone as long as the parent has its descriptor; unlocking would not.
+#[cfg(unix)]
+mod fork {
+    use std::os::fd::{AsRawFd, BorrowedFd};
+    use std::sync::Once;
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    const EMPTY: i32 = -1;
+
+    // A table without locks or allocation: the child's handler may run while
+    // another thread of the parent was in the middle of anything.
+    static HELD: [AtomicI32; 256] = [const { AtomicI32::new(EMPTY) }; 256];
+    static HANDLER: Once = Once::new();
+
+    /// Notes a descriptor; `None` when the table is full.
+    pub(crate) fn remember_lock(file: BorrowedFd<'_>) -> Option<usize> {
+        HANDLER.call_once(|| {
+            // SAFETY: the handler only loads and swaps atomics and closes
+            // descriptors, all allowed after a fork of a threaded process.
+            let refused = unsafe { libc::pthread_atfork(None, None, Some(close_copies)) };
+            if refused != 0 {
+                tracing::warn!("forked children can't be watched");
+            }
+        });
+        HELD.iter().position(|slot| {
+            slot.compare_exchange(EMPTY, file.as_raw_fd(), Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        })
+    }
+
+    /// Takes a descriptor out again; before it is closed.
+    pub(crate) fn forget_lock(slot: usize) {
+        HELD[slot].store(EMPTY, Ordering::Release);
+    }
+
+    unsafe extern "C" fn close_copies() {
+        for slot in &HELD {
+            let descriptor = slot.swap(EMPTY, Ordering::AcqRel);
+            if descriptor != EMPTY {
+                // SAFETY: the descriptor is open in the child, as it was in
+                // the parent; the guard that owned it leaves it alone in a
+                // child (see `lock::LockGuard`).
+                unsafe { libc::close(descriptor) };
+            }
+        }
+    }
+}
+
+/// Keeps debuggers from attaching.
+#[cfg(target_os = "macos")]
+pub(crate) fn deny_debuggers() -> io::Result<()> {
+    // SAFETY: PT_DENY_ATTACH takes no address.
+    let refused = unsafe { libc::ptrace(libc::PT_DENY_ATTACH, 0, std::ptr::null_mut(), 0) };
+    if refused == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Asks the kernel for the name of this boot.
+#[cfg(target_os = "macos")]
+pub(crate) fn boot_name() -> Option<Vec<u8>> {
+    let mut name = vec![0_u8; 64];
+    let mut length = name.len();
+    // SAFETY: the buffer has `length` bytes; the kernel writes at most that
+    // many and stores how many it wrote.
+    let refused = unsafe {
+        libc::sysctlbyname(
+            c"kern.bootsessionuuid".as_ptr(),
+            name.as_mut_ptr().cast(),
+            &raw mut length,
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    name.truncate(length);
+    (refused == 0 && length > 0).then_some(name)
+}
+
+/// Asks the registry for the number of this boot.
+#[cfg(windows)]
+pub(crate) fn boot_name() -> Option<Vec<u8>> {
+    use windows_sys::Win32::System::Registry::{
+        HKEY_LOCAL_MACHINE, RRF_RT_REG_DWORD, RegGetValueW,
+    };
+
+    let wide = |text: &str| -> Vec<u16> { text.encode_utf16().chain([0]).collect() };
+    let key = wide(
+        r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters",
+    );
+    let value = wide("BootId");
+    let mut number = 0_u32;
+    let mut length = 4_u32;
+    // SAFETY: both names end with a zero; the buffer has the four bytes that
+    // `length` promises.
+    let refused = unsafe {
+        RegGetValueW(
+            HKEY_LOCAL_MACHINE,
+            key.as_ptr(),
+            value.as_ptr(),
+            RRF_RT_REG_DWORD,
+            std::ptr::null_mut(),
+            (&raw mut number).cast(),
+            &raw mut length,
+        )
+    };
+    (refused == 0).then(|| number.to_le_bytes().to_vec())
+}
+
+/// No boot id is known on this system.
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    windows
+)))]
+pub(crate) fn boot_name() -> Option<Vec<u8>> {
+    None
+}
+
+/// Reads the clock that counts sleep.
+#[cfg(windows)]
+pub(crate) fn milliseconds_since_boot() -> u64 {
+    // SAFETY: takes no arguments and can't fail.
+    unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() }
+}
+
+/// Opens a folder for asking its identity, leaving others free to rename it.
+#[cfg(windows)]
+pub(crate) fn open_folder(path: &std::path::Path) -> io::Result<std::fs::File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    use windows_sys::Win32::Storage::FileSystem::{
+        FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
+    };
+
+    std::fs::OpenOptions::new()
+        .access_mode(FILE_READ_ATTRIBUTES)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
+}
+
+/// Identifies an open file or folder: volume, and number on it.
+#[cfg(windows)]
+pub(crate) fn file_id(file: &std::fs::File) -> io::Result<(u32, u64)> {
+    use std::os::windows::io::AsRawHandle;
+    use windows_sys::Win32::Storage::FileSystem::{
+        BY_HANDLE_FILE_INFORMATION, GetFileInformationByHandle,
+    };
+
+    let mut information = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the handle is open as long as `file` is; the structure is ours.
+    let done = unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut information) };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let index = u64::from(information.nFileIndexHigh) << 32 | u64::from(information.nFileIndexLow);
+    Ok((information.dwVolumeSerialNumber, index))
+}

@@ -1,0 +1,274 @@
+//! Many processes of many tasks that all need a token at the same moment.
+//!
+//! The parent starts the same program again and again as a worker, tells each
+//! over its standard input which vault to open, and calls rounds: in a round
+//! every task of every worker asks for a token at the same instant. What each
+//! got comes back as a line of JSON. Tokens travel as fingerprints only.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use vault_core::platform::store::{Interaction, KeySource, StoreKind};
+use vault_core::session::TokenOptions;
+use vault_core::{Error, ErrorKind, Session, Vault};
+
+/// Which vault a worker opens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The application's name.
+    pub application: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Where the state folders lie.
+    pub state_root: PathBuf,
+    /// The kind of store.
+    pub store: StoreKind,
+    /// The key of the encrypted-file store.
+    pub key_file: Option<PathBuf>,
+    /// How many tasks ask at once.
+    pub tasks: usize,
+    /// How long a task waits for another process, in milliseconds.
+    pub lock_timeout_ms: u64,
+    /// Faults to put into the workers, of [`vault_core::fault`].
+    pub faults: Vec<String>,
+}
+
+impl Assignment {
+    /// The vault that is meant.
+    ///
+    /// # Errors
+    ///
+    /// As [`vault_core::VaultBuilder::open`].
+    pub fn open(&self) -> Result<Session, Error> {
+        let mut builder = Vault::builder(&self.application)
+            .state_root(&self.state_root)
+            .store(self.store)
+            .interaction(Interaction::Forbidden)
+            .lock_timeout(Duration::from_millis(self.lock_timeout_ms));
+        if let Some(key_file) = &self.key_file {
+            builder = builder.key_source(KeySource::KeyFile(key_file.clone()));
+        }
+        builder.open()?.session(&self.profile)
+    }
+}
+
+/// What one task got in one round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// From asking to having, in microseconds.
+    pub took_us: u64,
+    /// The fingerprint of the token.
+    pub token: Option<String>,
+    /// What is left of its life, in milliseconds.
+    pub expires_in_ms: Option<u64>,
+    /// Why there is none: the error's kind and message.
+    pub error: Option<String>,
+    /// Whether only a new login helps.
+    pub login_lost: bool,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Round {
+    /// When to ask, in milliseconds since the Unix epoch.
+    at_ms: u64,
+}
+
+/// The workers, seen from the parent. Dropping it ends them.
+#[derive(Debug)]
+pub struct Fleet {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    child: Child,
+    orders: Option<ChildStdin>,
+    results: BufReader<ChildStdout>,
+}
+
+impl Fleet {
+    /// Starts `processes` workers; `program` makes the command that ends up in
+    /// [`work`].
+    ///
+    /// # Errors
+    ///
+    /// If a process can't be started.
+    pub fn start(
+        processes: usize,
+        assignment: &Assignment,
+        program: impl Fn() -> Command,
+    ) -> std::io::Result<Self> {
+        let line = serde_json::to_string(assignment)?;
+        let mut workers = Vec::with_capacity(processes);
+        for _ in 0..processes {
+            let mut child =
+                program().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let (Some(mut orders), Some(results)) = (child.stdin.take(), child.stdout.take())
+            else {
+                return Err(std::io::Error::other("a worker without pipes"));
+            };
+            writeln!(orders, "{line}")?;
+            workers.push(Worker {
+                child,
+                orders: Some(orders),
+                results: BufReader::new(results),
+            });
+        }
+        let mut fleet = Self { workers };
+        for worker in &mut fleet.workers {
+            worker.read::<String>()?;
+        }
+        Ok(fleet)
+    }
+
+    /// Has every task of every worker ask at the same instant, a moment from
+    /// now.
+    ///
+    /// # Errors
+    ///
+    /// If a worker has died.
+    pub fn round(&mut self) -> std::io::Result<Vec<Call>> {
+        let at = since_epoch() + Duration::from_millis(30);
+        let round = Round { at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX) };
+        let line = serde_json::to_string(&round)?;
+        for worker in &mut self.workers {
+            if let Some(orders) = &mut worker.orders {
+                writeln!(orders, "{line}")?;
+            }
+        }
+        let mut calls = Vec::new();
+        for worker in &mut self.workers {
+            calls.extend(worker.read::<Vec<Call>>()?);
+        }
+        Ok(calls)
+    }
+
+    /// The workers' process ids.
+    #[must_use]
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.workers.iter().map(|worker| worker.child.id()).collect()
+    }
+}
+
+impl Worker {
+    fn read<T: serde::de::DeserializeOwned>(&mut self) -> std::io::Result<T> {
+        let mut line = String::new();
+        if self.results.read_line(&mut line)? == 0 {
+            return Err(std::io::Error::other("a worker ended before its time"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            // The end of its input ends a worker.
+            worker.orders = None;
+        }
+        for worker in &mut self.workers {
+            if worker.child.wait().is_err() {
+                drop(worker.child.kill());
+            }
+        }
+    }
+}
+
+/// What a worker process does: reads its assignment, then rounds, until its
+/// input ends.
+///
+/// # Errors
+///
+/// If its input makes no sense, or the vault can't be opened.
+pub fn work() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut lines = std::io::stdin().lines();
+    let assignment: Assignment = match lines.next() {
+        Some(line) => serde_json::from_str(&line?)?,
+        None => return Ok(()),
+    };
+    for fault in &assignment.faults {
+        vault_core::fault::inject(fault);
+    }
+    let session = assignment.open()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    say(&"ready")?;
+    for line in lines {
+        let round: Round = serde_json::from_str(&line?)?;
+        let calls = runtime.block_on(ask_together(&session, assignment.tasks, round.at_ms));
+        say(&calls)?;
+    }
+    Ok(())
+}
+
+fn say(value: &impl Serialize) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", serde_json::to_string(value)?)?;
+    stdout.flush()
+}
+
+async fn ask_together(session: &Session, tasks: usize, at_ms: u64) -> Vec<Call> {
+    let barrier = Arc::new(tokio::sync::Barrier::new(tasks));
+    let asking: Vec<_> = (0..tasks)
+        .map(|_| {
+            let (session, barrier) = (session.clone(), barrier.clone());
+            tokio::spawn(async move {
+                barrier.wait().await;
+                let now = u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX);
+                tokio::time::sleep(Duration::from_millis(at_ms.saturating_sub(now))).await;
+                ask(&session).await
+            })
+        })
+        .collect();
+    let mut calls = Vec::with_capacity(tasks);
+    for task in asking {
+        calls.push(task.await.unwrap_or_else(|error| Call {
+            took_us: 0,
+            token: None,
+            expires_in_ms: None,
+            error: Some(error.to_string()),
+            login_lost: false,
+        }));
+    }
+    calls
+}
+
+async fn ask(session: &Session) -> Call {
+    let began = stopwatch();
+    let answer = session.token(&TokenOptions::default()).await;
+    let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    match answer {
+        Ok(token) => Call {
+            took_us,
+            token: Some(crate::server::fingerprint(token.access_token.expose())),
+            expires_in_ms: token
+                .expires_in
+                .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            error: None,
+            login_lost: false,
+        },
+        Err(error) => Call {
+            took_us,
+            token: None,
+            expires_in_ms: None,
+            login_lost: error.is_login_required() || error.kind() == ErrorKind::ItemMissing,
+            error: Some(format!("{error:?}")),
+        },
+    }
+}
+
+fn since_epoch() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "processes agree on a moment by the wall clock")]
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn stopwatch() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a measurement")]
+    Instant::now()
+}

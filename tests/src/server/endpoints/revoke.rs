@@ -1,0 +1,27 @@
+//! The revocation endpoint (RFC 7009).
+
+use super::{client, form, refused};
+use crate::server::Inner;
+use crate::server::dispatch::Incoming;
+use crate::server::reply::Reply;
+
+pub(super) fn answer(inner: &mut Inner, request: &Incoming) -> Reply {
+    let parameters = match form(request) {
+        Ok(parameters) => parameters,
+        Err(refusal) => return refused(refusal),
+    };
+    let client_id = match client::authenticate(&inner.config, request, &parameters) {
+        Ok(client_id) => client_id,
+        Err(reply) => return reply,
+    };
+    let revoked = parameters
+        .required("token")
+        .and_then(|token| inner.grants.revoke(token, &client_id));
+    match revoked {
+        Ok(_) => {
+            inner.counts.revocations += 1;
+            Reply::empty(200).header("Cache-Control", "no-store")
+        }
+        Err(refusal) => refused(refusal),
+    }
+}

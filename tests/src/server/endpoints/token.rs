@@ -1,0 +1,196 @@
+//! The token endpoint (RFC 6749 section 3.2): three grants.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::{Call, client, form, refused};
+use crate::server::Inner;
+use crate::server::config::{ExpiresIn, Rotation, ServerConfig};
+use crate::server::counters::{RefreshOutcome, RefreshRecord};
+use crate::server::dispatch::Incoming;
+use crate::server::fingerprint;
+use crate::server::form::Parameters;
+use crate::server::reply::Reply;
+use crate::server::state::{DeviceGrant, Issued, RefreshRequest, Refreshed, Refusal};
+
+pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> Reply {
+    let parameters = match form(request) {
+        Ok(parameters) => parameters,
+        Err(refusal) => return refused(refusal),
+    };
+    let is_refresh = parameters.value("grant_type") == Some("refresh_token");
+    let client_id = match client::authenticate(&inner.config, request, &parameters) {
+        Ok(client_id) => client_id,
+        Err(reply) => {
+            if is_refresh {
+                log_refusal(inner, &parameters, call);
+            }
+            return reply;
+        }
+    };
+    let result = match parameters.required("grant_type") {
+        Ok("authorization_code") => code(inner, &parameters, &client_id, call),
+        Ok("refresh_token") => refresh(inner, &parameters, &client_id, call),
+        Ok("urn:ietf:params:oauth:grant-type:device_code") => {
+            device(inner, &parameters, &client_id, call)
+        }
+        Ok(_) => Err(Refusal::new("unsupported_grant_type", "no such grant")),
+        Err(refusal) => Err(refusal),
+    };
+    match result {
+        Ok(issued) => granted(&issued, &inner.config, call),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn code(
+    inner: &mut Inner,
+    parameters: &Parameters,
+    client_id: &str,
+    call: Call<'_>,
+) -> Result<Issued, Refusal> {
+    let issued = inner.grants.redeem_code(
+        parameters.required("code")?,
+        client_id,
+        parameters.required("redirect_uri")?,
+        parameters.required("code_verifier")?,
+        &inner.config,
+        call.now,
+    )?;
+    inner.counts.logins += 1;
+    Ok(issued)
+}
+
+fn device(
+    inner: &mut Inner,
+    parameters: &Parameters,
+    client_id: &str,
+    call: Call<'_>,
+) -> Result<Issued, Refusal> {
+    let device_code = parameters.required("device_code")?;
+    inner.counts.device_polls += 1;
+    let poll = DeviceGrant {
+        device_code,
+        client_id,
+    };
+    let issued = inner.grants.poll_device(poll, &inner.config, call.now)?;
+    inner.counts.logins += 1;
+    Ok(issued)
+}
+
+fn refresh(
+    inner: &mut Inner,
+    parameters: &Parameters,
+    client_id: &str,
+    call: Call<'_>,
+) -> Result<Issued, Refusal> {
+    let refresh_token = match parameters.required("refresh_token") {
+        Ok(refresh_token) => refresh_token,
+        Err(refusal) => {
+            log_refusal(inner, parameters, call);
+            return Err(refusal);
+        }
+    };
+    let resources = parameters.resources();
+    let scope = parameters.value("scope");
+    let request = RefreshRequest {
+        refresh_token,
+        client_id,
+        scope,
+        resources: &resources,
+    };
+    let Inner {
+        config,
+        grants,
+        counts,
+        log,
+        ..
+    } = inner;
+    let Refreshed {
+        family,
+        generation,
+        outcome,
+        result,
+    } = if call.keeps_refresh_token {
+        let config = ServerConfig {
+            rotation: Rotation::Same,
+            ..config.clone()
+        };
+        grants.refresh(request, &config, call.now)
+    } else {
+        grants.refresh(request, config, call.now)
+    };
+    match outcome {
+        RefreshOutcome::ReuseDetected => counts.reuse_detected += 1,
+        RefreshOutcome::Replayed => counts.grace_replays += 1,
+        _ => {}
+    }
+    if result.is_ok() {
+        counts.refreshes_ok += 1;
+    } else {
+        counts.refreshes_refused += 1;
+    }
+    log.push(RefreshRecord {
+        at: call.now,
+        fingerprint: fingerprint(refresh_token),
+        family,
+        generation,
+        client_id: client_id.to_owned(),
+        outcome,
+    });
+    result
+}
+
+/// Logs a refresh that was refused before its token was looked at.
+fn log_refusal(inner: &mut Inner, parameters: &Parameters, call: Call<'_>) {
+    inner.counts.refreshes_refused += 1;
+    inner.log.push(RefreshRecord {
+        at: call.now,
+        fingerprint: fingerprint(parameters.value("refresh_token").unwrap_or_default()),
+        family: None,
+        generation: None,
+        client_id: parameters.value("client_id").unwrap_or_default().to_owned(),
+        outcome: RefreshOutcome::Refused,
+    });
+}
+
+/// A successful answer (RFC 6749 section 5.1).
+fn granted(issued: &Issued, config: &ServerConfig, call: Call<'_>) -> Reply {
+    let mut answer = json!({
+        "access_token": issued.access_token,
+        "token_type": "Bearer",
+        "scope": issued.scope,
+    });
+    if let Some(refresh_token) = &issued.refresh_token {
+        answer["refresh_token"] = json!(refresh_token);
+    }
+    match config.expires_in {
+        ExpiresIn::Rounded => {
+            let seconds = (config.access_token_lifetime.as_millis() + 500) / 1000;
+            answer["expires_in"] = json!(u64::try_from(seconds).unwrap_or(u64::MAX));
+        }
+        ExpiresIn::Seconds(seconds) => answer["expires_in"] = json!(seconds),
+        ExpiresIn::Omitted => {}
+    }
+    if issued.scope.split(' ').any(|scope| scope == "openid") {
+        answer["id_token"] = json!(id_token(issued, config, call));
+    }
+    Reply::json(200, &answer)
+}
+
+/// An unsigned ID token (OpenID Connect Core section 2), good where it came straight from the
+/// token endpoint.
+fn id_token(issued: &Issued, config: &ServerConfig, call: Call<'_>) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    let lifetime = i64::try_from(config.access_token_lifetime.as_secs()).unwrap_or(i64::MAX);
+    let mut claims = json!({
+        "iss": call.issuer, "sub": issued.subject, "aud": issued.client_id,
+        "iat": now, "exp": now.saturating_add(lifetime),
+    });
+    if let Some(nonce) = &issued.nonce {
+        claims["nonce"] = Value::from(nonce.as_str());
+    }
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+    format!("{header}.{}.", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}

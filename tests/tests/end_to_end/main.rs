@@ -1,0 +1,3 @@
+//! Tests that start real processes against real servers and stores.
+
+mod contention;

@@ -1,0 +1,346 @@
+//! A login from its beginning to its end: the store is proved before anyone is
+//! asked for anything, one login serves all who wait for it, and an earlier
+//! login goes on working until the new one is committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use url::Url;
+use vault_platform::lock::LockGuard;
+use vault_platform::secret::SecretString;
+use vault_platform::store::StoreError;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::LoginId;
+use crate::life::Stamp;
+use crate::login::{self, LoginInteraction, LoginRequest};
+use crate::oauth::discovery::discover;
+use crate::oauth::{Endpoints, jwt};
+use crate::profile::{Look, Profile, Waiting};
+use crate::record::LoginSettings;
+use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
+use crate::storage::{self, Storage};
+use crate::token::RefreshToken;
+use crate::vault::prove;
+
+/// What a login came to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LoginReport {
+    /// The account's name, where the server told it.
+    pub account: Option<String>,
+    /// The authorization server.
+    pub issuer: String,
+    /// The kind of store that holds it.
+    pub store: String,
+    /// Who answers as the store.
+    pub provider: String,
+    /// Another process made the login while this one waited.
+    pub shared: bool,
+}
+
+/// Where an imported refresh token is to be sent.
+#[derive(Clone, Debug)]
+pub struct Import {
+    server: Server,
+    client_id: String,
+    scope: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Server {
+    Issuer(String),
+    TokenEndpoint(Url),
+}
+
+impl Import {
+    /// A token of a server that describes itself (RFC 8414).
+    #[must_use]
+    pub fn from_issuer(issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
+        Self {
+            server: Server::Issuer(issuer.into()),
+            client_id: client_id.into(),
+            scope: Vec::new(),
+        }
+    }
+
+    /// A token of a server of which only the token endpoint is known. It can't
+    /// be revoked at logout.
+    #[must_use]
+    pub fn from_token_endpoint(endpoint: Url, client_id: impl Into<String>) -> Self {
+        Self {
+            server: Server::TokenEndpoint(endpoint),
+            client_id: client_id.into(),
+            scope: Vec::new(),
+        }
+    }
+
+    /// Notes a scope that the token has, for display.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope.push(scope.into());
+        self
+    }
+}
+
+/// How long a new login waits for the refresh lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn log_in(
+    profile: &Arc<Profile>,
+    request: &LoginRequest,
+    interaction: Arc<dyn LoginInteraction>,
+) -> Result<LoginReport> {
+    let storage = profile.storage_for_login()?;
+    prove_store(profile, &storage).await?;
+    let deadline = Instant::now() + request.timeout.unwrap_or(LoginRequest::BROWSER_TIMEOUT);
+    let _login_lock = match wait_for_turn(profile, &storage, request, &*interaction, deadline).await? {
+        Turn::Mine(lock) => lock,
+        Turn::Served(report) => return Ok(report),
+    };
+    storage.shared.login_begins();
+    let made = make_login(profile, &storage, request, &*interaction).await;
+    storage.shared.login_ended(made.is_ok());
+    made
+}
+
+async fn make_login(
+    profile: &Arc<Profile>,
+    storage: &Arc<Storage>,
+    request: &LoginRequest,
+    interaction: &dyn LoginInteraction,
+) -> Result<LoginReport> {
+    let http = profile.http(&[])?;
+    let endpoints = discover(&http, &request.issuer).await?;
+    let mut tokens = login::run(&http, &endpoints, request, interaction).await?;
+    let sent_at = Stamp::from(&profile.now());
+    let refresh_token = tokens.refresh_token.take().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotOffered,
+            "the authorization server gave no refresh token; many want the scope `offline_access`",
+        )
+    })?;
+    let claims = tokens.id_token.as_ref().and_then(|token| jwt::claims(token.expose()));
+    let account = claims.as_ref().and_then(jwt::Claims::account_label);
+    let subject = claims.and_then(|claims| claims.sub);
+    let settings = LoginSettings {
+        issuer: request.issuer.clone(),
+        client_id: request.client_id.clone(),
+        endpoints: Some(endpoints),
+        scope: request.scopes.clone(),
+        resource: request.resources.iter().map(Url::to_string).collect(),
+        policy: profile.settings.policy.unwrap_or_default(),
+        account,
+        subject,
+        logged_in: sent_at.clone(),
+        ca_certificates: profile.settings.ca_certificates.clone(),
+    };
+    check_account(profile, &settings, interaction).await?;
+    let report = report(storage, &settings, false);
+    let tokens = NewTokens::Granted(tokens, refresh_token, sent_at);
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    install(profile, storage, NewLogin { settings, tokens }, deadline).await?;
+    Ok(report)
+}
+
+pub(crate) async fn import(
+    profile: &Arc<Profile>,
+    import: Import,
+    token: RefreshToken,
+) -> Result<LoginReport> {
+    let token = check_token(token)?;
+    let storage = profile.storage_for_login()?;
+    prove_store(profile, &storage).await?;
+    check_not_in_use(&storage, &token).await?;
+    let (issuer, endpoints) = match import.server {
+        Server::Issuer(issuer) => {
+            let http = profile.http(&[])?;
+            let endpoints = discover(&http, &issuer).await?;
+            (issuer, endpoints)
+        }
+        Server::TokenEndpoint(token_endpoint) => {
+            let issuer = token_endpoint.origin().ascii_serialization();
+            (issuer.clone(), Endpoints::for_token_endpoint(issuer, token_endpoint)?)
+        }
+    };
+    let settings = LoginSettings {
+        issuer,
+        client_id: import.client_id,
+        endpoints: Some(endpoints),
+        scope: import.scope,
+        resource: Vec::new(),
+        policy: profile.settings.policy.unwrap_or_default(),
+        account: None,
+        subject: None,
+        logged_in: Stamp::from(&profile.now()),
+        ca_certificates: profile.settings.ca_certificates.clone(),
+    };
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    let Some(_login_lock) = poll_login_lock(&storage, deadline).await? else {
+        return Err(login_under_way());
+    };
+    let report = report(&storage, &settings, false);
+    let tokens = NewTokens::Imported(token);
+    install(profile, &storage, NewLogin { settings, tokens }, deadline).await?;
+    Ok(report)
+}
+
+/// What RFC 6749, appendix A.17, allows: visible ASCII, one line, not empty.
+fn check_token(token: RefreshToken) -> Result<RefreshToken> {
+    let problem = match token.expose() {
+        "" => "it is empty",
+        text if text.contains(['\n', '\r']) => "it has more than one line",
+        text if !text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) => {
+            "it has characters that no token has"
+        }
+        text if text.trim() != text => "it begins or ends with a space",
+        _ => return Ok(token),
+    };
+    Err(Error::new(ErrorKind::InvalidInput, format!("this can't be a refresh token: {problem}")))
+}
+
+fn report(storage: &Storage, settings: &LoginSettings, shared: bool) -> LoginReport {
+    let store = storage.store.store();
+    LoginReport {
+        account: settings.account.clone(),
+        issuer: settings.issuer.clone(),
+        store: store.kind().to_string(),
+        provider: store.provider(),
+        shared,
+    }
+}
+
+/// Proves the store before anyone is asked for anything: a login whose token
+/// can't be saved would be lost.
+async fn prove_store(profile: &Profile, storage: &Storage) -> Result<()> {
+    let names = profile.names.clone();
+    let interaction = profile.settings.interaction;
+    let deadline = profile.settings.unlock_deadline;
+    let proof = storage.store.call(move |store| {
+        Ok::<_, StoreError>(prove(store, &names.application, &names.profile, interaction))
+    });
+    match tokio::time::timeout(deadline, proof).await {
+        Ok(proof) => proof?.map(drop),
+        Err(_) => Err(storage::hung(storage.store.store().as_ref(), "probe")),
+    }
+}
+
+enum Turn {
+    Mine(LockGuard),
+    Served(LoginReport),
+}
+
+/// One login serves all who wait for it, its failure included: nobody wants
+/// eight browser windows, or seven after having closed one.
+async fn wait_for_turn(
+    profile: &Profile,
+    storage: &Arc<Storage>,
+    request: &LoginRequest,
+    interaction: &dyn LoginInteraction,
+    deadline: Instant,
+) -> Result<Turn> {
+    if let Some(lock) = storage.login_lock.try_lock()? {
+        return Ok(Turn::Mine(lock));
+    }
+    interaction.waiting("another process is logging in");
+    let before = storage.shared.newest_login();
+    let Some(lock) = poll_login_lock(storage, deadline).await? else {
+        return Err(login_under_way());
+    };
+    match storage.shared.login_since(before) {
+        // What was waited for was no login: this process goes on.
+        None => Ok(Turn::Mine(lock)),
+        Some(false) => Err(Error::new(
+            ErrorKind::AccessDenied,
+            "the login that another process was making did not succeed",
+        )),
+        Some(true) => {
+            profile.forget();
+            match profile.look(Waiting::Task).await? {
+                Look::Login(login)
+                    if login.record.settings.issuer == request.issuer
+                        && login.record.settings.client_id == request.client_id =>
+                {
+                    Ok(Turn::Served(report(storage, &login.record.settings, true)))
+                }
+                _ => Ok(Turn::Mine(lock)),
+            }
+        }
+    }
+}
+
+async fn poll_login_lock(storage: &Storage, deadline: Instant) -> Result<Option<LockGuard>> {
+    loop {
+        if let Some(lock) = storage.login_lock.try_lock()? {
+            return Ok(Some(lock));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn login_under_way() -> Error {
+    Error::new(ErrorKind::LockTimeout, "another process is still logging in")
+}
+
+/// Another account than before is shown and confirmed: the wrong browser
+/// session must not silently take a profile over.
+async fn check_account(
+    profile: &Profile,
+    settings: &LoginSettings,
+    interaction: &dyn LoginInteraction,
+) -> Result<()> {
+    let Ok(Look::Login(login)) = profile.look(Waiting::Task).await else {
+        return Ok(());
+    };
+    let before = &login.record.settings;
+    let same_server = before.issuer == settings.issuer;
+    let (Some(old), Some(new)) = (&before.subject, &settings.subject) else {
+        return Ok(());
+    };
+    if same_server && old != new {
+        let old = before.account.as_ref().unwrap_or(old);
+        let new = settings.account.as_ref().unwrap_or(new);
+        if !interaction.confirm_other_account(old, new) {
+            return Err(Error::new(
+                ErrorKind::AccessDenied,
+                format!("the login is for {new}, the profile belongs to {old}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The login that a logout ends: what the key item names, or what the folder
+/// still holds if the store has nothing.
+pub(crate) async fn current_login(
+    profile: &Profile,
+) -> Result<Option<(Arc<Storage>, LoginId)>> {
+    let look = profile.look(Waiting::Task).await;
+    let Some(storage) = profile.storage()? else {
+        return look.map(|_| None);
+    };
+    let login = match look {
+        Ok(Look::Login(login)) => Some(login.key.login),
+        Ok(Look::Damaged) => profile.known_key().map(|key| key.login),
+        Ok(Look::NotLoggedIn | Look::LoggedOut) => None,
+        Err(error) => match profile.known_key().map(|key| key.login) {
+            Some(login) => Some(login),
+            None => storage.only_login().ok_or(error).map(Some)?,
+        },
+    };
+    Ok(login.map(|login| (storage, login)))
+}
+
+/// A token as it is read from a file or standard input: one line, whose end
+/// belongs to the file.
+#[must_use]
+pub fn without_line_end(text: SecretString) -> SecretString {
+    let line = text.expose();
+    let trimmed = line.strip_suffix('\n').unwrap_or(line);
+    let trimmed = trimmed.strip_suffix('\r').unwrap_or(trimmed);
+    if trimmed.len() == line.len() { text } else { SecretString::from(trimmed.to_owned()) }
+}

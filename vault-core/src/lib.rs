@@ -1,0 +1,46 @@
+//! A vault for OAuth tokens on a user's own machine: log in once, and every
+//! process shares one rotating refresh token that none of them loses.
+//!
+//! An application opens its [`Vault`], takes the [`Session`] of a profile, and
+//! asks it for an access token whenever it needs one:
+//!
+//! ```no_run
+//! # async fn example() -> vault_core::Result<()> {
+//! let session = vault_core::Vault::open("com.example.app")?.session("default")?;
+//! let token = session.access_token().await?;
+//! # let _ = token.expose();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The refresh token lies in the operating system's secure store. However many
+//! processes ask at once, one of them refreshes; the others are given its
+//! token. See [`refresh`] for how, and `docs/ARCHITECTURE.md` for the rest.
+//!
+//! This crate never touches a terminal and reads no environment variable.
+
+pub mod display;
+pub mod enrolment;
+pub mod error;
+pub mod exit;
+pub mod fault;
+pub(crate) mod http;
+pub mod identity;
+pub(crate) mod life;
+pub mod login;
+pub mod oauth;
+pub(crate) mod profile;
+pub(crate) mod record;
+pub mod refresh;
+pub(crate) mod secret_text;
+pub mod session;
+pub(crate) mod shared;
+pub(crate) mod storage;
+pub mod token;
+pub mod vault;
+
+pub use error::{Error, ErrorKind, Result};
+pub use session::Session;
+pub use token::{AccessToken, RefreshToken};
+pub use vault::{Vault, VaultBuilder};
+pub use vault_platform as platform;

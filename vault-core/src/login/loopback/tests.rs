@@ -1,0 +1,177 @@
+use super::*;
+use tokio::task::JoinHandle;
+
+type Outcome = Result<(SecretString, WaitingBrowser), Error>;
+
+async fn listen() -> (Url, JoinHandle<Outcome>) {
+    let listener = Listener::bind(None).await.unwrap();
+    let url = listener.redirect_uri().clone();
+    let waiting = tokio::spawn(async move {
+        let expected = Expected {
+            state: "STATE".to_owned().into(),
+            issuer: "https://login.example".to_owned(),
+            names_issuer: false,
+        };
+        listener.redirect(expected).await
+    });
+    (url, waiting)
+}
+
+async fn connect(url: &Url) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", url.port().unwrap()))
+        .await
+        .unwrap()
+}
+
+async fn ask(url: &Url, request: &str) -> String {
+    let mut stream = connect(url).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let _reset = stream.read_to_string(&mut answer).await;
+    answer
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: a=b\r\n\r\n")
+}
+
+#[tokio::test]
+async fn the_right_redirect_brings_the_code_and_its_browser_hears_the_end() {
+    let (url, waiting) = listen().await;
+    assert_eq!(url.host_str(), Some("127.0.0.1"));
+    assert_eq!(url.path(), "/callback");
+    let browser = {
+        let url = url.clone();
+        tokio::spawn(async move { ask(&url, &get("/callback?code=C&state=STATE")).await })
+    };
+    let (code, reply) = waiting.await.unwrap().unwrap();
+    assert_eq!(code.expose(), "C");
+    assert!(!browser.is_finished(), "the page waits for the tokens");
+    reply.show(&Page::Done).await;
+    let page = browser.await.unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    assert!(page.contains("Login finished"));
+    assert!(
+        TcpStream::connect(("127.0.0.1", url.port().unwrap()))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn spare_connections_icons_and_nonsense_do_not_disturb() {
+    let (url, waiting) = listen().await;
+    let spare = [connect(&url).await, connect(&url).await];
+    let mut slow = connect(&url).await;
+    slow.write_all(b"GET /callb").await.unwrap();
+
+    for (request, status) in [
+        (get("/favicon.ico"), "404"),
+        (get("/"), "404"),
+        (get("/callback/"), "404"),
+        (get("/callback%3Fcode=C&state=STATE"), "404"),
+        (
+            "HEAD /callback?code=C&state=STATE HTTP/1.1\r\n\r\n".to_owned(),
+            "405",
+        ),
+        (
+            "POST /callback?code=C&state=STATE HTTP/1.1\r\n\r\n".to_owned(),
+            "405",
+        ),
+        ("GET /callback?code=C&state=STATE\r\n\r\n".to_owned(), "400"),
+        (
+            "GET /callback?code=C&state=STATE HTTP/2\r\n\r\n".to_owned(),
+            "400",
+        ),
+        (
+            "GET  /callback?code=C&state=STATE HTTP/1.1\r\n\r\n".to_owned(),
+            "400",
+        ),
+        ("\r\n\r\n".to_owned(), "400"),
+        ("\u{16}\u{3}\u{1}\n\n".to_owned(), "400"),
+        (
+            get(&format!(
+                "/callback?code=C&state=STATE&x={}",
+                "x".repeat(9000)
+            )),
+            "431",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nCookie: {}\r\n\r\n", "x".repeat(70_000)),
+            "431",
+        ),
+    ] {
+        let answer = ask(&url, &request).await;
+        let shown: String = request.chars().take(40).collect();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{shown}: {answer}"
+        );
+        assert!(answer.contains("Connection: close"));
+    }
+    assert!(!waiting.is_finished());
+
+    // Cookies of other local servers, and a request in two pieces.
+    slow.write_all(b"ack?code=C&state=STATE HTTP/1.1\r\nCookie: ")
+        .await
+        .unwrap();
+    slow.write_all("x".repeat(30_000).as_bytes()).await.unwrap();
+    slow.write_all(b"\r\n\r").await.unwrap();
+    slow.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    slow.write_all(b"\n").await.unwrap();
+    let (code, _browser) = waiting.await.unwrap().unwrap();
+    assert_eq!(code.expose(), "C");
+    drop(spare);
+}
+
+#[tokio::test]
+async fn a_forged_redirect_does_not_cancel_the_login() {
+    let (url, waiting) = listen().await;
+    for query in [
+        "code=EVIL&state=guess",
+        "error=access_denied",
+        "state=STATE&state=STATE&code=X",
+    ] {
+        let answer = ask(&url, &get(&format!("/callback?{query}"))).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("Not this login"), "{answer}");
+    }
+    let right = tokio::spawn(async move { ask(&url, &get("/callback?state=STATE&code=C")).await });
+    let (code, browser) = waiting.await.unwrap().unwrap();
+    assert_eq!(code.expose(), "C");
+    browser.show(&Page::Done).await;
+    assert!(right.await.unwrap().contains("200 OK"));
+}
+
+#[tokio::test]
+async fn a_wrong_state_that_is_not_followed_by_a_right_one_is_told() {
+    let (url, waiting) = listen().await;
+    ask(&url, &get("/callback?code=C&state=wrong")).await;
+    let error = waiting.await.unwrap().map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StateMismatch);
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_wait_and_is_shown_without_markup() {
+    let (url, waiting) = listen().await;
+    let query = "error=access_denied&error_description=%3Cb%3Eno%3C%2Fb%3E&state=STATE";
+    let answer = ask(&url, &get(&format!("/callback?{query}"))).await;
+    assert!(answer.contains("&lt;b&gt;no&lt;/b&gt;"), "{answer}");
+    let error = waiting.await.unwrap().map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied);
+}
+
+#[tokio::test]
+async fn a_dropped_login_frees_its_port_and_a_taken_port_is_named() {
+    let (url, waiting) = listen().await;
+    let port = url.port().unwrap();
+    let error = Listener::bind(Some(port)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains(&port.to_string()), "{error}");
+
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    let again = Listener::bind(Some(port)).await.unwrap();
+    assert_eq!(again.redirect_uri().as_str(), url.as_str());
+}

@@ -1,0 +1,79 @@
+//! The OAuth client: what is sent to an authorization server and what its
+//! answers mean.
+//!
+//! For native applications as RFC 8252 describes them: public clients, without
+//! a secret of their own. Nothing here decides when to send something, keeps
+//! anything, or tries again; that is left to the refresh protocol and to the
+//! login flows.
+
+pub(crate) mod answer;
+pub(crate) mod discovery;
+pub(crate) mod form;
+pub(crate) mod jwt;
+pub(crate) mod lenient;
+pub(crate) mod revocation;
+pub(crate) mod text;
+pub(crate) mod token_endpoint;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+
+/// Where an authorization server takes which request.
+///
+/// Kept in the sealed file: what decides where a token is sent is
+/// authenticated with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Endpoints {
+    /// The server's name for itself (RFC 8414, section 2), compared character
+    /// by character.
+    pub issuer: String,
+    /// Takes grants, gives tokens (RFC 6749, section 3.2).
+    pub token_endpoint: Url,
+    /// Where a user's browser is sent (RFC 6749, section 3.1).
+    #[serde(default)]
+    pub authorization_endpoint: Option<Url>,
+    /// Gives device codes (RFC 8628).
+    #[serde(default)]
+    pub device_authorization_endpoint: Option<Url>,
+    /// Takes back tokens (RFC 7009).
+    #[serde(default)]
+    pub revocation_endpoint: Option<Url>,
+    /// Tells who logged in (OpenID Connect Core, section 5.3).
+    #[serde(default)]
+    pub userinfo_endpoint: Option<Url>,
+    /// Whether each redirect back names the issuer (RFC 9207): one that does
+    /// not is then refused.
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+    /// The server lists the PKCE methods it takes, and S256 is not among them:
+    /// no login with a browser. A server that lists nothing is tried.
+    #[serde(default)]
+    pub lacks_pkce_s256: bool,
+}
+
+impl Endpoints {
+    /// Describes a server of which only the token endpoint is known, as for an
+    /// imported token.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InsecureUrl`] for plain http to another machine.
+    pub fn for_token_endpoint(issuer: String, token_endpoint: Url) -> Result<Self, Error> {
+        discovery::secure("the token endpoint", &token_endpoint)?;
+        Ok(Self {
+            issuer,
+            token_endpoint,
+            authorization_endpoint: None,
+            device_authorization_endpoint: None,
+            revocation_endpoint: None,
+            userinfo_endpoint: None,
+            authorization_response_iss_parameter_supported: false,
+            lacks_pkce_s256: false,
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! Taking a token back (RFC 7009).
+//!
+//! Tried once, when a user logs out. A server that fails to revoke is told to
+//! the caller; nothing of the login is kept for a later try.
+
+use super::Endpoints;
+use super::answer::OAuthError;
+use super::form::Form;
+use crate::error::{Error, ErrorKind};
+use crate::http::Http;
+use crate::oauth::text::without_query;
+use crate::token::RefreshToken;
+
+/// What became of a revocation that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revoked {
+    /// The server no longer takes the token.
+    Done,
+    /// The server has no revocation endpoint: the token lives until it
+    /// expires there.
+    NotOffered,
+}
+
+/// Asks the server to revoke the refresh token, and with it the login.
+///
+/// # Errors
+///
+/// [`ErrorKind::RequestRefused`] where the server says no (some do not let
+/// public clients revoke), [`ErrorKind::ServerUnavailable`] where it fails, or
+/// the kinds of a request that could not be sent.
+pub(crate) async fn revoke(
+    http: &Http,
+    endpoints: &Endpoints,
+    client_id: &str,
+    token: &RefreshToken,
+) -> Result<Revoked, Error> {
+    let Some(url) = &endpoints.revocation_endpoint else {
+        return Ok(Revoked::NotOffered);
+    };
+    let form = Form::new()
+        .field("token", token.expose())
+        .field("token_type_hint", "refresh_token")
+        .field("client_id", client_id);
+    let response = http
+        .post_form(url, form.finish())
+        .await
+        .map_err(|failure| failure.into_error(url))?;
+    let address = without_query(url);
+    match response.status {
+        // Also for a token that the server does not know (section 2.2).
+        200..300 => Ok(Revoked::Done),
+        300..500 if !matches!(response.status, 408 | 425 | 429) => {
+            let reason = match OAuthError::in_body(&response, &[token.expose()]) {
+                Some(error) => error.describe(),
+                None => format!("status {}", response.status),
+            };
+            Err(Error::new(
+                ErrorKind::RequestRefused,
+                format!("{address} refused to revoke the token: {reason}"),
+            ))
+        }
+        status => Err(Error::new(
+            ErrorKind::ServerUnavailable,
+            format!("{address} did not revoke the token: status {status}"),
+        )
+        .after(response.retry_after)),
+    }
+}

@@ -1,0 +1,407 @@
+//! One profile within this process: its storage once it is opened, its sealing
+//! key once it is read, and the access tokens that may be handed out without
+//! asking anyone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use vault_platform::clock::Now;
+use vault_platform::folder::{FolderOptions, StateFolder};
+use vault_platform::store::{Interaction, StoreError, StoreKind, StoreWorker};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::Http;
+use crate::identity::Fingerprint;
+use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord, fingerprint};
+use crate::refresh::policy;
+use crate::refresh::protocol::{Access, Failure};
+use crate::storage::{self, Names, SealedReading, Storage};
+use crate::vault::Settings;
+
+/// One profile within this process.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub(crate) names: Names,
+    pub(crate) settings: Arc<Settings>,
+    /// One flow at a time works on a profile within this process.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+    storage: Mutex<Option<Arc<Storage>>>,
+    key: Mutex<Option<Arc<KeyItem>>>,
+    cache: Mutex<Cache>,
+    http: Mutex<Option<(Vec<String>, Arc<Http>)>>,
+}
+
+/// Access tokens as read at one version of the stored state.
+#[derive(Debug, Default)]
+struct Cache {
+    source: Option<(Arc<Storage>, u64)>,
+    tokens: HashMap<CacheKey, CachedToken>,
+    place_checked: Duration,
+}
+
+/// How often the folder is compared with its path: a folder that was removed
+/// has counters that never move again.
+const PLACE_CHECK: Duration = Duration::from_secs(1);
+
+/// Who waits while the store is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// A task of the refresher.
+    Task,
+    /// A thread of the application.
+    Thread,
+}
+
+/// What a look without the lock shows.
+#[derive(Debug)]
+pub(crate) enum Look {
+    NotLoggedIn,
+    LoggedOut,
+    Damaged,
+    Login(Box<LookedLogin>),
+}
+
+#[derive(Debug)]
+pub(crate) struct LookedLogin {
+    pub(crate) key: Arc<KeyItem>,
+    pub(crate) record: LoginRecord,
+    /// The server refused the stored refresh token, for this reason.
+    pub(crate) refused: Option<String>,
+    /// A rotation was sent and nothing is known of its answer.
+    pub(crate) unconfirmed: bool,
+    pub(crate) backing_off: Option<(Failure, Duration)>,
+}
+
+impl Profile {
+    pub(crate) fn new(names: Names, settings: Arc<Settings>) -> Self {
+        Self {
+            names,
+            settings,
+            turn: Arc::default(),
+            storage: Mutex::default(),
+            key: Mutex::default(),
+            cache: Mutex::default(),
+            http: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.settings.clock.now()
+    }
+
+    // The folder and the store.
+
+    fn folder_options(&self) -> FolderOptions {
+        FolderOptions { allow_network_file_system: self.settings.allow_network_file_system }
+    }
+
+    /// The profile's folder, if there is one.
+    pub(crate) fn existing_folder(&self) -> Result<Option<StateFolder>> {
+        match &self.settings.root {
+            Some(root) => {
+                let path = root.join(&self.names.application).join(&self.names.profile);
+                Ok(StateFolder::open(&path, self.folder_options())?)
+            }
+            None => Ok(Some(self.settings.memory_folder(&self.names.profile))),
+        }
+    }
+
+    fn create_folder(&self) -> Result<StateFolder> {
+        match &self.settings.root {
+            Some(root) => {
+                let path = root.join(&self.names.application).join(&self.names.profile);
+                Ok(StateFolder::create(&path, self.folder_options())?)
+            }
+            None => Ok(self.settings.memory_folder(&self.names.profile)),
+        }
+    }
+
+    /// The store that this profile is pinned to, or the one that the vault was
+    /// opened with.
+    fn store(&self, folder: Option<&StateFolder>, replace_pin: bool) -> Result<StoreWorker> {
+        let pinned = match folder {
+            Some(folder) => storage::folder_mark(folder)?.map(|mark| mark.store),
+            None => None,
+        };
+        let kind = match (self.settings.store, pinned) {
+            (Some(asked), Some(pinned)) if asked != pinned && !replace_pin => {
+                return Err(Error::new(
+                    ErrorKind::StoreRefused,
+                    format!("this profile is kept in the {pinned} store, not in {asked}"),
+                ));
+            }
+            (Some(asked), _) => asked,
+            (None, Some(pinned)) => pinned,
+            (None, None) => StoreKind::native(),
+        };
+        self.settings.store(kind)
+    }
+
+    /// The store of this profile as it stands.
+    pub(crate) fn store_in_use(&self) -> Result<StoreWorker> {
+        self.store(self.existing_folder()?.as_ref(), false)
+    }
+
+    fn open_storage(&self, folder: StateFolder, replace_pin: bool) -> Result<Arc<Storage>> {
+        let store = self.store(Some(&folder), replace_pin)?;
+        let storage = Arc::new(Storage::open(
+            self.names.clone(),
+            folder,
+            store,
+            self.settings.store_deadline,
+        )?);
+        *lock(&self.storage) = Some(storage.clone());
+        *lock(&self.key) = None;
+        Ok(storage)
+    }
+
+    /// The storage, if the profile's folder is there.
+    pub(crate) fn storage(&self) -> Result<Option<Arc<Storage>>> {
+        let opened = lock(&self.storage).clone();
+        if let Some(storage) = opened
+            && storage.folder.is_in_place()
+        {
+            return Ok(Some(storage));
+        }
+        match self.existing_folder()? {
+            Some(folder) => self.open_storage(folder, false).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The storage for a new login: the folder is made, and a store that was
+    /// asked for replaces the one that the profile was pinned to.
+    pub(crate) fn storage_for_login(&self) -> Result<Arc<Storage>> {
+        let folder = self.create_folder()?;
+        self.open_storage(folder, true)
+    }
+
+    /// The HTTP client for a login that trusts these certificate authorities
+    /// besides the system's.
+    pub(crate) fn http(&self, ca_certificates: &[String]) -> Result<Arc<Http>> {
+        let mut http = lock(&self.http);
+        if let Some((trusted, http)) = &*http
+            && trusted == ca_certificates
+        {
+            return Ok(http.clone());
+        }
+        let made = Arc::new(self.settings.http(ca_certificates)?);
+        *http = Some((ca_certificates.to_vec(), made.clone()));
+        Ok(made)
+    }
+
+    // The key.
+
+    pub(crate) fn known_key(&self) -> Option<Arc<KeyItem>> {
+        lock(&self.key).clone()
+    }
+
+    pub(crate) fn know_key(&self, key: KeyItem) -> Arc<KeyItem> {
+        let key = Arc::new(key);
+        *lock(&self.key) = Some(key.clone());
+        key
+    }
+
+    pub(crate) fn forget(&self) {
+        *lock(&self.key) = None;
+        *lock(&self.cache) = Cache::default();
+    }
+
+    /// Reads the key item from a store that may have to be unlocked first.
+    async fn read_key(
+        &self,
+        worker: &StoreWorker,
+        storage: Option<&Storage>,
+        waiting: Waiting,
+    ) -> Result<Option<KeyItem>> {
+        let interaction = self.settings.interaction;
+        let deadline = match interaction {
+            Interaction::Allowed => self.settings.unlock_deadline,
+            Interaction::Forbidden => self.settings.store_deadline,
+        };
+        let item = storage::key_item_name(&self.names)?;
+        let values = match waiting {
+            Waiting::Thread => worker.call_within(deadline, "read", move |store| {
+                storage::unlock_and_read(store, &item, interaction)
+            })?,
+            Waiting::Task => {
+                let call = worker
+                    .call(move |store| storage::unlock_and_read(store, &item, interaction));
+                match tokio::time::timeout(deadline, call).await {
+                    Ok(values) => values.map_err(|error: StoreError| error)?,
+                    Err(_) => return Err(storage::hung(worker.store().as_ref(), "read")),
+                }
+            }
+        };
+        match storage {
+            Some(storage) => storage.choose_key_item(values),
+            None => storage::choose_key_item(values, |_| true),
+        }
+    }
+
+    // The look.
+
+    /// Step 2 of the protocol: reads what is stored, without the lock. The
+    /// cache holds what it read.
+    pub(crate) async fn look(&self, waiting: Waiting) -> Result<Look> {
+        let storage = match self.storage()? {
+            Some(storage) => storage,
+            None => match self.find_without_folder(waiting).await? {
+                Some(storage) => storage,
+                None => return Ok(Look::NotLoggedIn),
+            },
+        };
+        if let Some(key) = self.known_key()
+            && let Some(look) = self.look_with(&storage, &key)?
+        {
+            return Ok(look);
+        }
+        let Some(key) = self.read_key(&storage.store, Some(&storage), waiting).await? else {
+            self.forget();
+            return self.look_without_key(&storage);
+        };
+        storage.check_folder(&key)?;
+        let key = self.know_key(key);
+        Ok(self.look_with(&storage, &key)?.unwrap_or(Look::Damaged))
+    }
+
+    /// Without a folder there may still be a login: the folder was wiped.
+    async fn find_without_folder(&self, waiting: Waiting) -> Result<Option<Arc<Storage>>> {
+        let worker = self.store(None, false)?;
+        match self.read_key(&worker, None, waiting).await? {
+            None => Ok(None),
+            Some(key) => {
+                let root = self.settings.root.as_ref();
+                let here = root
+                    .map(|root| root.join(&self.names.application).join(&self.names.profile));
+                let here = here.as_deref().map(storage::path_text);
+                match key.path {
+                    Some(elsewhere) if Some(&elsewhere) != here.as_ref() => Err(Error::new(
+                        ErrorKind::KeptElsewhere,
+                        format!("the login is kept in another folder: {elsewhere}"),
+                    )),
+                    _ => {
+                        let folder = self.create_folder()?;
+                        self.open_storage(folder, false).map(Some)
+                    }
+                }
+            }
+        }
+    }
+
+    fn look_without_key(&self, storage: &Storage) -> Result<Look> {
+        let tombstones = storage.tombstones()?;
+        if !storage.has_any_sealed()? {
+            return Ok(if tombstones.is_empty() { Look::NotLoggedIn } else { Look::LoggedOut });
+        }
+        if !tombstones.is_empty() {
+            return Ok(Look::LoggedOut);
+        }
+        Err(Error::new(
+            ErrorKind::ItemMissing,
+            format!(
+                "the {} store holds no item for this login, though nobody logged out",
+                storage.store.store().kind()
+            ),
+        ))
+    }
+
+    /// Reads with a known key; `None` where the key is of no use any more.
+    fn look_with(&self, storage: &Arc<Storage>, key: &Arc<KeyItem>) -> Result<Option<Look>> {
+        // The version first: what is read afterwards is at least as new.
+        let version = storage.shared.version();
+        if storage.tombstones()?.has(key.login) {
+            self.forget();
+            // Another login may have come since.
+            return Ok(if storage.has_any_sealed()? { None } else { Some(Look::LoggedOut) });
+        }
+        let record = match storage.sealed(key)? {
+            SealedReading::Present(record) => record,
+            SealedReading::Absent => return Ok(None),
+            SealedReading::Unreadable => return Ok(Some(Look::Damaged)),
+            SealedReading::Foreign(error) => return Err(error),
+        };
+        self.remember(storage, version, &record);
+        let refresh = fingerprint(&key.key, record.refresh_token.expose());
+        let mark = storage.mark()?.filter(|mark| {
+            mark.login == key.login
+                && mark.generation == record.generation
+                && mark.refresh == refresh
+        });
+        Ok(Some(Look::Login(Box::new(LookedLogin {
+            key: key.clone(),
+            unconfirmed: mark.as_ref().is_some_and(|mark| mark.refused.is_none()),
+            refused: mark.and_then(|mark| mark.refused),
+            backing_off: storage.shared.backing_off(&self.now()),
+            record,
+        }))))
+    }
+
+    // The cache.
+
+    fn remember(&self, storage: &Arc<Storage>, version: Option<u64>, record: &LoginRecord) {
+        let mut cache = lock(&self.cache);
+        cache.source = version.map(|version| (storage.clone(), version));
+        cache.tokens = record
+            .access_tokens
+            .iter()
+            .map(|cached| (cached.key.clone(), cached.clone()))
+            .collect();
+        cache.place_checked = self.settings.clock.since_boot();
+    }
+
+    /// Step 1 of the protocol: a token from memory, if nothing has moved since
+    /// it was read. No lock of the file system, no store, no network.
+    pub(crate) fn cached(&self, key: &CacheKey, min_valid: Option<Duration>) -> Option<CachedToken> {
+        let mut cache = lock(&self.cache);
+        let (storage, version) = cache.source.as_ref()?;
+        if storage.shared.version() != Some(*version) {
+            return None;
+        }
+        let now = self.now();
+        let cached = cache.tokens.get(key)?;
+        if !is_fresh(cached, min_valid, &now) {
+            return None;
+        }
+        let cached = cached.clone();
+        if now.since_boot.saturating_sub(cache.place_checked) > PLACE_CHECK {
+            if !storage.folder.is_in_place() {
+                cache.source = None;
+                return None;
+            }
+            cache.place_checked = now.since_boot;
+        }
+        Some(cached)
+    }
+}
+
+/// Whether enough of a token's life is left: what the caller asks for, as far
+/// as a token of this lifetime can give it.
+pub(crate) fn is_fresh(cached: &CachedToken, min_valid: Option<Duration>, now: &Now) -> bool {
+    let (Some(left), Some(lifetime)) = (cached.life.left(now), cached.life.lifetime()) else {
+        return true;
+    };
+    let mandatory = policy::mandatory_window(lifetime);
+    let asked = min_valid.unwrap_or_default().min(lifetime.saturating_sub(mandatory));
+    left > mandatory.max(asked)
+}
+
+/// The facts about a cached token that the protocol decides by.
+pub(crate) fn access_facts(
+    record: &LoginRecord,
+    key: &CacheKey,
+    min_valid: Option<Duration>,
+    now: &Now,
+) -> Option<Access> {
+    let cached = record.access(key)?;
+    Some(Access {
+        fingerprint: Fingerprint::of(cached.token.expose()),
+        fresh: is_fresh(cached, min_valid, now),
+        valid: cached.life.left(now).is_none_or(|left| !left.is_zero()),
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

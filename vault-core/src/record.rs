@@ -1,0 +1,470 @@
+//! The stored formats: what lies in the store's items and in the files of a
+//! profile's folder. Each carries a version; one that is newer than this
+//! reader is a clear error and is never written over.
+//!
+//! All are one line of ASCII JSON. Those that hold a secret are written to and
+//! read from memory that is wiped.
+
+use std::fmt;
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use vault_platform::sealed_file::SealingKey;
+use vault_platform::secret::{SecretBytes, SecretString};
+use vault_platform::store::StoreKind;
+use zeroize::Zeroizing;
+
+use crate::identity::{Fingerprint, FolderId, Generation, KeyId, LoginId};
+use crate::life::{Life, Stamp};
+use crate::oauth::Endpoints;
+use crate::refresh::policy::RotationPolicy;
+use crate::secret_text::{SecretText, to_ascii_line};
+use crate::token::{AccessToken, RefreshToken};
+
+/// The version of every format here.
+pub(crate) const VERSION: u32 = 1;
+
+/// Why a record can't be used. Says which, and shows nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// A newer version wrote it.
+    #[error("the {what} was written by a newer version (format {version})")]
+    TooNew {
+        /// Which record.
+        what: &'static str,
+        /// Its format.
+        version: u32,
+    },
+    /// It is not what it should be.
+    #[error("the {what} can't be read")]
+    Unreadable {
+        /// Which record.
+        what: &'static str,
+    },
+}
+
+/// Reads a record after a look at its version.
+fn read<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let unreadable = RecordError::Unreadable { what };
+    let Version { v: version } = serde_json::from_slice(bytes).map_err(|_| unreadable)?;
+    if version > VERSION {
+        return Err(RecordError::TooNew { what, version });
+    }
+    serde_json::from_slice(bytes).map_err(|_| unreadable)
+}
+
+/// The item `<profile>`: a copy of the newest refresh token.
+#[derive(Debug)]
+pub(crate) struct TokenItem {
+    pub(crate) login: LoginId,
+    pub(crate) generation: Generation,
+    pub(crate) refresh_token: RefreshToken,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenItemLine {
+    v: u32,
+    login: LoginId,
+    generation: Generation,
+    refresh_token: SecretText,
+}
+
+impl TokenItem {
+    pub(crate) fn write(&self) -> SecretBytes {
+        to_ascii_line(&TokenItemLine {
+            v: VERSION,
+            login: self.login,
+            generation: self.generation,
+            refresh_token: secret_text(self.refresh_token.expose()),
+        })
+    }
+
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        let line: TokenItemLine = read("token item", bytes.expose())?;
+        Ok(Self {
+            login: line.login,
+            generation: line.generation,
+            refresh_token: RefreshToken::new(line.refresh_token.0),
+        })
+    }
+}
+
+/// The item `<profile>#key`: written at login only.
+pub(crate) struct KeyItem {
+    pub(crate) key: SealingKey,
+    pub(crate) key_id: KeyId,
+    pub(crate) login: LoginId,
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) folder: FolderId,
+    /// Where the folder lies; absent for a login that lives in memory.
+    pub(crate) path: Option<String>,
+}
+
+impl fmt::Debug for KeyItem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeyItem")
+            .field("key_id", &self.key_id)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeyItemLine {
+    v: u32,
+    key: SecretText,
+    key_id: KeyId,
+    login: LoginId,
+    issuer: String,
+    client_id: String,
+    folder: FolderId,
+    path: Option<String>,
+}
+
+impl KeyItem {
+    pub(crate) fn write(&self) -> SecretBytes {
+        to_ascii_line(&KeyItemLine {
+            v: VERSION,
+            key: SecretText(SecretString::from(BASE64URL_NOPAD.encode(self.key.expose()))),
+            key_id: self.key_id,
+            login: self.login,
+            issuer: self.issuer.clone(),
+            client_id: self.client_id.clone(),
+            folder: self.folder,
+            path: self.path.clone(),
+        })
+    }
+
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        let line: KeyItemLine = read("key item", bytes.expose())?;
+        let unreadable = RecordError::Unreadable { what: "key item" };
+        let key = BASE64URL_NOPAD
+            .decode(line.key.0.expose().as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| unreadable)?;
+        let key: [u8; 32] = key.as_slice().try_into().map_err(|_| unreadable)?;
+        Ok(Self {
+            key: SealingKey::from_bytes(key),
+            key_id: line.key_id,
+            login: line.login,
+            issuer: line.issuer,
+            client_id: line.client_id,
+            folder: line.folder,
+            path: line.path,
+        })
+    }
+
+}
+
+/// The clear header of `sealed.<login id>`, authenticated byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealedHeader {
+    v: u32,
+    kind: String,
+    pub(crate) application: String,
+    pub(crate) profile: String,
+    pub(crate) login: LoginId,
+    pub(crate) key_id: KeyId,
+    pub(crate) generation: Generation,
+}
+
+impl SealedHeader {
+    pub(crate) fn new(
+        application: &str,
+        profile: &str,
+        key: &KeyItem,
+        generation: Generation,
+    ) -> Self {
+        Self {
+            v: VERSION,
+            kind: "login".to_owned(),
+            application: application.to_owned(),
+            profile: profile.to_owned(),
+            login: key.login,
+            key_id: key.key_id,
+            generation,
+        }
+    }
+
+    pub(crate) fn write(&self) -> SecretBytes {
+        to_ascii_line(self)
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, RecordError> {
+        let header: Self = read("sealed file's header", bytes)?;
+        if header.kind == "login" {
+            Ok(header)
+        } else {
+            Err(RecordError::Unreadable { what: "sealed file's header" })
+        }
+    }
+}
+
+/// What an access token was asked for: the key of the cache. Empty is what the
+/// login itself asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct CacheKey {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) resource: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scope: Vec<String>,
+}
+
+impl CacheKey {
+    pub(crate) fn new(
+        resource: impl IntoIterator<Item = String>,
+        scope: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let sorted = |values: Vec<String>| {
+            let mut values = values;
+            values.sort();
+            values.dedup();
+            values
+        };
+        Self {
+            resource: sorted(resource.into_iter().collect()),
+            scope: sorted(scope.into_iter().collect()),
+        }
+    }
+
+    /// Whether it asks for what the login asked for.
+    pub(crate) fn is_the_logins_own(&self) -> bool {
+        self.resource.is_empty() && self.scope.is_empty()
+    }
+}
+
+/// An access token in the sealed file.
+#[derive(Clone, Debug)]
+pub(crate) struct CachedToken {
+    pub(crate) key: CacheKey,
+    pub(crate) token: AccessToken,
+    pub(crate) life: Life,
+    /// What the server granted, where it says so.
+    pub(crate) granted_scope: Option<Vec<String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CachedTokenLine {
+    #[serde(flatten)]
+    key: CacheKey,
+    token: SecretText,
+    life: Life,
+    granted_scope: Option<Vec<String>>,
+}
+
+/// What the sealed file holds: the authority on a login.
+#[derive(Debug)]
+pub(crate) struct LoginRecord {
+    pub(crate) generation: Generation,
+    pub(crate) refresh_token: RefreshToken,
+    pub(crate) access_tokens: Vec<CachedToken>,
+    pub(crate) settings: LoginSettings,
+    /// When the newest refresh token came.
+    pub(crate) refreshed: Stamp,
+}
+
+/// What was fixed at login and decides where a token is sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LoginSettings {
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    /// Absent after a repair from the token item: to be discovered again.
+    pub(crate) endpoints: Option<Endpoints>,
+    pub(crate) scope: Vec<String>,
+    pub(crate) resource: Vec<String>,
+    pub(crate) policy: RotationPolicy,
+    /// The account's name, for people.
+    pub(crate) account: Option<String>,
+    /// The account's `sub` claim, to tell another account from the same.
+    pub(crate) subject: Option<String>,
+    pub(crate) logged_in: Stamp,
+    /// Certificate authorities beyond the system's, as PEM text.
+    #[serde(default)]
+    pub(crate) ca_certificates: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LoginRecordLine {
+    v: u32,
+    generation: Generation,
+    refresh_token: SecretText,
+    access_tokens: Vec<CachedTokenLine>,
+    settings: LoginSettings,
+    refreshed: Stamp,
+}
+
+impl LoginRecord {
+    pub(crate) fn write(&self) -> SecretBytes {
+        to_ascii_line(&LoginRecordLine {
+            v: VERSION,
+            generation: self.generation,
+            refresh_token: secret_text(self.refresh_token.expose()),
+            access_tokens: self
+                .access_tokens
+                .iter()
+                .map(|cached| CachedTokenLine {
+                    key: cached.key.clone(),
+                    token: secret_text(cached.token.expose()),
+                    life: cached.life.clone(),
+                    granted_scope: cached.granted_scope.clone(),
+                })
+                .collect(),
+            settings: self.settings.clone(),
+            refreshed: self.refreshed.clone(),
+        })
+    }
+
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        let line: LoginRecordLine = read("sealed file", bytes.expose())?;
+        Ok(Self {
+            generation: line.generation,
+            refresh_token: RefreshToken::new(line.refresh_token.0),
+            access_tokens: line
+                .access_tokens
+                .into_iter()
+                .map(|cached| CachedToken {
+                    key: cached.key,
+                    token: AccessToken::new(cached.token.0),
+                    life: cached.life,
+                    granted_scope: cached.granted_scope,
+                })
+                .collect(),
+            settings: line.settings,
+            refreshed: line.refreshed,
+        })
+    }
+
+    pub(crate) fn access(&self, key: &CacheKey) -> Option<&CachedToken> {
+        self.access_tokens.iter().find(|cached| cached.key == *key)
+    }
+}
+
+/// The file `mark`: a refresh in flight, or refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    v: u32,
+    pub(crate) login: LoginId,
+    pub(crate) generation: Generation,
+    pub(crate) refresh: Fingerprint,
+    pub(crate) attempts: u32,
+    pub(crate) first_sent: Stamp,
+    pub(crate) process: u32,
+    /// The server's reason, if it refused the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<String>,
+}
+
+impl Mark {
+    pub(crate) fn new(
+        login: LoginId,
+        generation: Generation,
+        refresh: Fingerprint,
+        attempts: u32,
+        first_sent: Stamp,
+    ) -> Self {
+        Self {
+            v: VERSION,
+            login,
+            generation,
+            refresh,
+            attempts,
+            first_sent,
+            process: std::process::id(),
+            refused: None,
+        }
+    }
+
+    pub(crate) fn write(&self) -> SecretBytes {
+        to_ascii_line(self)
+    }
+
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        read("mark", bytes.expose())
+    }
+}
+
+/// The file `tombstone`: logins that have ended. Bounded: what could come back
+/// of older ones has long been cleared away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tombstones {
+    v: u32,
+    logins: Vec<LoginId>,
+}
+
+impl Default for Tombstones {
+    fn default() -> Self {
+        Self { v: VERSION, logins: Vec::new() }
+    }
+}
+
+impl Tombstones {
+    const KEPT: usize = 256;
+
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        read("tombstone", bytes.expose())
+    }
+
+    pub(crate) fn write(&self) -> SecretBytes {
+        to_ascii_line(self)
+    }
+
+    pub(crate) fn bury(&mut self, login: LoginId) {
+        if !self.has(login) {
+            self.logins.push(login);
+        }
+        let surplus = self.logins.len().saturating_sub(Self::KEPT);
+        self.logins.drain(..surplus);
+    }
+
+    pub(crate) fn has(&self, login: LoginId) -> bool {
+        self.logins.contains(&login)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.logins.is_empty()
+    }
+}
+
+/// The file `folder`: which folder this is, and which store its login is
+/// pinned to.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct FolderMark {
+    v: u32,
+    pub(crate) id: FolderId,
+    pub(crate) store: StoreKind,
+}
+
+impl FolderMark {
+    pub(crate) fn new(id: FolderId, store: StoreKind) -> Self {
+        Self { v: VERSION, id, store }
+    }
+
+    pub(crate) fn write(&self) -> SecretBytes {
+        to_ascii_line(self)
+    }
+
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        read("folder's own record", bytes.expose())
+    }
+}
+
+fn secret_text(text: &str) -> SecretText {
+    SecretText(SecretString::from(text.to_owned()))
+}
+
+/// A key item's fingerprint of a token, which only its holder can make.
+pub(crate) fn fingerprint(key: &SealingKey, token: &str) -> Fingerprint {
+    Fingerprint(vault_platform::sealed_file::keyed_fingerprint(key, "token", token.as_bytes()))
+}
+
+/// A name for a login's sealed file.
+pub(crate) fn sealed_name(login: LoginId) -> String {
+    format!("sealed.{}", HEXLOWER.encode(&login.0))
+}

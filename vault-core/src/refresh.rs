@@ -1,0 +1,15 @@
+//! The single refresher: who may spend the refresh token, when, and what is
+//! done with the answer.
+//!
+//! [`protocol`] decides, as pure state machines over facts; [`policy`] holds
+//! the numbers. The other modules act: [`claim`] is the right to spend a token,
+//! [`driver`] carries out a refresh, [`install`] a login, [`ending`] a logout,
+//! and [`refresher`] is the thread on which they run.
+
+pub(crate) mod claim;
+pub(crate) mod driver;
+pub(crate) mod ending;
+pub(crate) mod install;
+pub mod policy;
+pub mod protocol;
+pub(crate) mod refresher;

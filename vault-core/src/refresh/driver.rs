@@ -1,0 +1,849 @@
+//! Carries out a refresh: does to the world what the machine of
+//! [`protocol::refresh`](super::protocol::refresh) says, one effect at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use vault_platform::clock::Now;
+use vault_platform::folder::PreparedFile;
+use vault_platform::lock::LockGuard;
+
+use super::claim::{Claim, Exchanged, Held, token_item};
+use super::protocol::refresh::{Refresh, Want};
+use super::protocol::{Answer, Claimed, Effect, Event, Failure, Outcome, Sight};
+use crate::display::{HistoryEntry, LoginState, ProfileSummary};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exit::InFlight;
+use crate::fault;
+use crate::identity::Fingerprint;
+use crate::life::{Life, Stamp, milliseconds};
+use crate::oauth::jwt;
+use crate::oauth::revocation::{Revoked, revoke};
+use crate::oauth::token_endpoint::{Answer as ServerAnswer, TokenResponse};
+use crate::profile::{Look, Profile, Waiting, access_facts};
+use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord};
+use crate::storage::Storage;
+
+/// The next sealed file is prepared with this much room for what the server
+/// may answer; more is written all the same, if the disk has it.
+const ROOM: usize = 64 * 1024;
+
+/// How many access tokens of one login are kept side by side.
+const KEPT_TOKENS: usize = 64;
+
+/// What a caller asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) key: CacheKey,
+    pub(crate) min_valid: Option<Duration>,
+    /// The access token that a resource refused.
+    pub(crate) refused: Option<Fingerprint>,
+    /// A person asks: see [`Want::insist`].
+    pub(crate) insist: bool,
+}
+
+/// A token for the caller, and how it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Supplied {
+    pub(crate) token: CachedToken,
+    pub(crate) refreshed: bool,
+    /// The refresh that was due and failed, while the token is still valid.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Makes or finds an access token. `reply` gets it as soon as it is committed;
+/// what is left to do is done afterwards.
+pub(crate) async fn refresh(
+    profile: Arc<Profile>,
+    request: Request,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Supplied>>,
+) {
+    let mut driver = Driver::new(profile, request, deadline, reply);
+    let want = Want { refused: driver.request.refused, insist: driver.request.insist };
+    let mut machine = Refresh::new(want);
+    let mut event = Event::Start;
+    loop {
+        let effect;
+        (machine, effect) = machine.next(event);
+        tracing::trace!(profile = %driver.profile.names.profile, ?effect, "refresh");
+        match effect {
+            Effect::Finish(outcome) => return driver.finish(outcome),
+            effect => event = driver.perform(effect).await,
+        }
+    }
+}
+
+struct Driver {
+    profile: Arc<Profile>,
+    request: Request,
+    deadline: Instant,
+    reply: Option<oneshot::Sender<Result<Supplied>>>,
+    storage: Option<Arc<Storage>>,
+    /// The version of the stored state at the last look.
+    seen: Option<u64>,
+    /// How many attempts had begun when the wait began.
+    waiting_since: Option<u64>,
+    /// The lock until something is read under it, then the claim, and the lock
+    /// again once the token is spent.
+    lock: Option<LockGuard>,
+    claim: Option<Claim>,
+    held: Option<Held>,
+    prepared: Option<PreparedFile>,
+    /// What is to be committed.
+    received: Option<LoginRecord>,
+    committed: bool,
+    /// What the last look read, kept only for tests that skip the read under the lock.
+    looked: Option<LoginRecord>,
+    /// The token for the caller, as it was last read or received.
+    token: Option<CachedToken>,
+    /// What a person would read about the failure.
+    error: Option<Error>,
+    retry_after: Option<Duration>,
+    failure: Option<Failure>,
+    refusal: Option<String>,
+    first_sent: Option<Stamp>,
+    commit_pause: Duration,
+    /// Keeps the process from ending between send and commit.
+    in_flight: Option<InFlight>,
+}
+
+impl Driver {
+    fn new(
+        profile: Arc<Profile>,
+        request: Request,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Supplied>>,
+    ) -> Self {
+        Self {
+            profile,
+            request,
+            deadline,
+            reply: Some(reply),
+            storage: None,
+            seen: None,
+            waiting_since: None,
+            lock: None,
+            claim: None,
+            held: None,
+            prepared: None,
+            received: None,
+            committed: false,
+            looked: None,
+            token: None,
+            error: None,
+            retry_after: None,
+            failure: None,
+            refusal: None,
+            first_sent: None,
+            commit_pause: Duration::from_millis(100),
+            in_flight: None,
+        }
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Event {
+        match effect {
+            Effect::Look => self.look().await,
+            Effect::TryLock => {
+                if fault::is_injected(fault::PAUSE_BEFORE_LOCK) {
+                    let [jitter] = vault_platform::random::bytes();
+                    tokio::time::sleep(Duration::from_millis(u64::from(jitter))).await;
+                }
+                self.try_lock()
+            }
+            Effect::Wait => self.wait().await,
+            Effect::Claim => self.take_claim().await,
+            Effect::SetAside => {
+                let result = self.with_claim(|claim, storage| claim.set_aside(storage));
+                if let Ok(name) = &result {
+                    tracing::warn!(%name, "a damaged sealed file was set aside");
+                }
+                self.done(result)
+            }
+            Effect::RepairSealed => {
+                let now = self.stamp();
+                let result = self.with_claim(|claim, storage| claim.repair_sealed(storage, now));
+                self.done(result)
+            }
+            Effect::RepairItem => {
+                let result = match (&self.claim, &self.storage) {
+                    (Some(claim), Some(storage)) => claim.repair_item(storage).await,
+                    _ => Ok(()),
+                };
+                self.done(result)
+            }
+            Effect::Prepare => self.prepare(),
+            Effect::Discard => {
+                self.prepared = None;
+                Event::Done
+            }
+            Effect::Mark { attempts } => {
+                let now = self.stamp();
+                let result = self.with_claim(|claim, storage| claim.mark(storage, attempts, now));
+                let result = result.map(|first_sent| self.first_sent = Some(first_sent));
+                self.done(result)
+            }
+            Effect::Unmark => {
+                let result = self.with_claim(|claim, storage| claim.unmark(storage));
+                self.done(result)
+            }
+            Effect::ClearMark => {
+                let result = self.storage().and_then(|storage| storage.remove_mark());
+                self.done(result)
+            }
+            Effect::MarkRefused => {
+                let reason = self.refusal.clone().unwrap_or_default();
+                let result = self.with_claim(|claim, storage| claim.mark_refused(storage, &reason));
+                self.done(result)
+            }
+            Effect::CountAttempt => self.with_shared(|shared| shared.count_attempt()),
+            Effect::Send => self.send().await,
+            Effect::CheckTombstone => self.check_tombstone(),
+            Effect::RevokeReceived => self.revoke_received().await,
+            Effect::BeginChange => self.with_shared(|shared| shared.begin_change()),
+            Effect::EndChange => self.with_shared(|shared| shared.end_change()),
+            Effect::Commit => self.commit(),
+            Effect::CommitToItem => {
+                let result = self.commit_to_item().await;
+                self.done(result)
+            }
+            Effect::WaitToCommit => {
+                tokio::time::sleep(self.commit_pause).await;
+                self.commit_pause = (self.commit_pause * 2).min(Duration::from_secs(2));
+                Event::Done
+            }
+            Effect::HandOut => self.hand_out(),
+            Effect::CopyToItem => {
+                let result = self.copy_to_item().await;
+                if let Err(error) = &result {
+                    tracing::warn!(?error, "the copy in the store could not be written");
+                }
+                self.done(result)
+            }
+            Effect::DeleteRemains => self.delete_remains().await,
+            Effect::ShareFailure(failure) => self.share_failure(failure),
+            Effect::Record => {
+                if let Err(error) = self.write_display() {
+                    tracing::debug!(?error, "the display copy could not be written");
+                }
+                Event::Done
+            }
+            Effect::Unlock => {
+                self.lock = None;
+                self.claim = None;
+                self.held = None;
+                self.in_flight = None;
+                Event::Done
+            }
+            effect => {
+                self.error = Some(Error::new(
+                    ErrorKind::Internal,
+                    format!("a refresh was asked to do {effect:?}"),
+                ));
+                Event::Failed(Failure::Local)
+            }
+        }
+    }
+
+    // Without the lock.
+
+    async fn look(&mut self) -> Event {
+        let look = self.profile.look(Waiting::Task).await;
+        self.storage = match self.profile.storage() {
+            Ok(storage) => storage,
+            Err(error) => return self.failed(error),
+        };
+        if let Some(storage) = &self.storage {
+            self.seen = storage.shared.version();
+            self.waiting_since.get_or_insert_with(|| storage.shared.attempts());
+        }
+        match look {
+            Ok(Look::NotLoggedIn) => Event::Looked(Sight::None(Failure::NotLoggedIn)),
+            Ok(Look::LoggedOut) => Event::Looked(Sight::None(Failure::LoggedOut)),
+            Ok(Look::Damaged) => Event::Looked(Sight::Damaged),
+            Ok(Look::Login(login)) => {
+                let request = &self.request;
+                let now = self.profile.now();
+                let access = access_facts(&login.record, &request.key, request.min_valid, &now);
+                let backing_off = login.backing_off.map(|(failure, pause)| {
+                    self.retry_after = Some(pause);
+                    failure
+                });
+                self.token = login.record.access(&request.key).cloned();
+                if fault::is_injected(fault::SKIP_READ_UNDER_LOCK) {
+                    self.looked.get_or_insert(login.record);
+                }
+                Event::Looked(Sight::Login {
+                    access,
+                    refused: login.refused.is_some(),
+                    backing_off,
+                })
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn try_lock(&mut self) -> Event {
+        let attempt = self.storage().and_then(|storage| Ok(storage.lock.try_lock()?));
+        match attempt {
+            Ok(Some(lock)) => {
+                self.lock = Some(lock);
+                Event::Locked
+            }
+            Ok(None) => Event::Busy,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    async fn wait(&mut self) -> Event {
+        let [jitter] = vault_platform::random::bytes();
+        let pause = Duration::from_micros(1000 + u64::from(jitter) * 7000 / 255);
+        tokio::time::sleep(pause).await;
+        let Some(storage) = &self.storage else {
+            return Event::Waited { moved: true, failed: None, late: true };
+        };
+        let version = storage.shared.version();
+        Event::Waited {
+            moved: version.is_some() && version != self.seen,
+            failed: storage.shared.failed_since(self.waiting_since.unwrap_or(u64::MAX)),
+            late: Instant::now() >= self.deadline,
+        }
+    }
+
+    // Under the lock.
+
+    async fn take_claim(&mut self) -> Event {
+        let (Some(lock), Some(storage)) = (self.lock.take(), self.storage.clone()) else {
+            return self.failed(Error::new(ErrorKind::Internal, "a claim without the lock"));
+        };
+        let request = &self.request;
+        match Claim::take(lock, &self.profile, &storage, &request.key, request.min_valid).await {
+            Ok((claim, claimed)) => {
+                let (claim, claimed) = self.unless_skipped(claim, claimed);
+                if let Err(error) = storage.folder.sweep_temporaries() {
+                    tracing::debug!(?error, "what dead processes left could not be swept");
+                }
+                let key = &self.request.key;
+                self.token = claim.record().and_then(|record| record.access(key)).cloned();
+                self.claim = Some(claim);
+                self.retry_after =
+                    storage.shared.backing_off(&self.profile.now()).map(|(_, pause)| pause);
+                Event::Claimed(claimed)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// What was read under the lock; or, where a test has that skipped, what
+    /// was read before.
+    fn unless_skipped(&mut self, mut claim: Claim, mut claimed: Claimed) -> (Claim, Claimed) {
+        if fault::is_injected(fault::SKIP_READ_UNDER_LOCK)
+            && let Some(looked) = self.looked.take()
+        {
+            claimed.access = None;
+            claimed.mark = None;
+            claimed.backing_off = None;
+            claimed.item = None;
+            claim.forget_what_was_read(looked);
+        }
+        (claim, claimed)
+    }
+
+    fn prepare(&mut self) -> Event {
+        let result = self.with_claim(|claim, storage| {
+            let login = claim.key.login;
+            storage.prepare_sealed(login, storage.sealed_size(login) + ROOM)
+        });
+        let result = result.map(|prepared| self.prepared = Some(prepared));
+        self.done(result)
+    }
+
+    async fn send(&mut self) -> Event {
+        let Some(claim) = self.claim.take() else {
+            return self.failed(Error::new(ErrorKind::Internal, "a send without a claim"));
+        };
+        self.in_flight = Some(InFlight::begin());
+        let trusted = claim.record().map(|record| record.settings.ca_certificates.clone());
+        let http = match self.profile.http(&trusted.unwrap_or_default()) {
+            Ok(http) => http,
+            Err(error) => {
+                self.claim = Some(claim);
+                self.error = Some(error);
+                return self.answered(Answer::NotActed(Failure::Local));
+            }
+        };
+        let sent_at = self.stamp();
+        let exchanged = claim.exchange(&http, &self.request.key).await;
+        let answer = match exchanged {
+            Exchanged::Granted(held, response) => {
+                self.received =
+                    Some(next_record(&held.before, &self.request.key, response, sent_at, &self.profile.now()));
+                self.held = Some(held);
+                Answer::Granted { usable: true }
+            }
+            Exchanged::RefreshTokenOnly(held, refresh_token, reason) => {
+                self.error = Some(Error::new(
+                    ErrorKind::ServerAnswerInvalid,
+                    format!("the authorization server's answer holds no usable access token: {reason}"),
+                ));
+                self.received = Some(LoginRecord {
+                    generation: held.before.generation.next(),
+                    refresh_token,
+                    access_tokens: held.before.access_tokens.clone(),
+                    settings: held.before.settings.clone(),
+                    refreshed: sent_at,
+                });
+                self.held = Some(held);
+                Answer::Granted { usable: false }
+            }
+            Exchanged::Unspent(claim, answer) => {
+                let answer = self.understand(answer);
+                self.claim = Some(claim);
+                answer
+            }
+        };
+        if answer == Answer::Unknown
+            && let (Some(claim), Some(storage)) = (&mut self.claim, &self.storage)
+        {
+            claim.keep_mark(storage);
+        }
+        self.answered(answer)
+    }
+
+    fn answered(&self, answer: Answer) -> Event {
+        let now = self.profile.now();
+        Event::Answered {
+            answer,
+            since_first_send: self.first_sent.as_ref().and_then(|first| first.elapsed(&now)),
+            access: self.claim.as_ref().and_then(Claim::record).and_then(|record| {
+                access_facts(record, &self.request.key, self.request.min_valid, &now)
+            }),
+        }
+    }
+
+    /// What an answer without tokens means for the protocol, and for a person.
+    fn understand(&mut self, answer: ServerAnswer) -> Answer {
+        match answer {
+            ServerAnswer::Refused { error, description, .. } => {
+                let told = description.map(|text| format!(": {text}")).unwrap_or_default();
+                let own = self.request.key.is_the_logins_own();
+                let (kind, meaning) = if error == "invalid_grant" && own {
+                    (ErrorKind::LoginRequired, Answer::InvalidGrant)
+                } else {
+                    (ErrorKind::RequestRefused, Answer::RequestRefused)
+                };
+                self.error = Some(Error::new(
+                    kind,
+                    format!("the authorization server refused the refresh ({error}{told})"),
+                ));
+                self.refusal = Some(error);
+                meaning
+            }
+            ServerAnswer::RefusedWithoutReason { status } => {
+                self.error = Some(Error::new(
+                    ErrorKind::RefusedWithoutReason,
+                    format!("the authorization server refused the refresh without a reason (status {status})"),
+                ));
+                Answer::RefusedWithoutReason
+            }
+            ServerAnswer::Unavailable { status, retry_after, reason } => {
+                self.retry_after = retry_after;
+                let (kind, failure) = match status {
+                    Some(_) => (ErrorKind::ServerUnavailable, Failure::ServerUnavailable),
+                    None => (ErrorKind::NetworkUnavailable, Failure::NetworkUnavailable),
+                };
+                self.error = Some(
+                    Error::new(kind, format!("the authorization server can't be used now: {reason}"))
+                        .after(retry_after),
+                );
+                Answer::NotActed(failure)
+            }
+            ServerAnswer::Unknown { reason, .. } => {
+                self.error = Some(Error::new(
+                    ErrorKind::ServerUnavailable,
+                    format!("the authorization server's answer was lost: {reason}"),
+                ));
+                Answer::Unknown
+            }
+            // Both carry a token, which the claim has taken out.
+            ServerAnswer::Granted(_) | ServerAnswer::Unusable { .. } => Answer::Unknown,
+        }
+    }
+
+    fn check_tombstone(&mut self) -> Event {
+        let result = self.storage().and_then(|storage| Ok(storage.tombstones()?.has(self.key()?.login)));
+        match result {
+            Ok(buried) => Event::Tombstone(buried),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn commit(&mut self) -> Event {
+        let result = self.commit_to_file();
+        if let Err(error) = &result {
+            tracing::warn!(?error, "the new refresh token could not be committed yet");
+        }
+        self.done(result)
+    }
+
+    fn commit_to_file(&mut self) -> Result<()> {
+        let storage = self.storage()?;
+        let (Some(held), Some(received), Some(prepared)) =
+            (&self.held, &self.received, &mut self.prepared)
+        else {
+            return Err(Error::new(ErrorKind::Internal, "a commit without tokens"));
+        };
+        prepared.commit(&storage.seal(&held.key, received))?;
+        self.committed = true;
+        Ok(())
+    }
+
+    async fn commit_to_item(&mut self) -> Result<()> {
+        let storage = self.storage()?;
+        let (Some(held), Some(received)) = (&self.held, &self.received) else {
+            return Err(Error::new(ErrorKind::Internal, "a commit without tokens"));
+        };
+        let item = token_item(&held.key, received);
+        if !storage.store_can_hold(&item.write()) {
+            return Err(Error::new(ErrorKind::StoreFailed, "the token is too large for the store"));
+        }
+        storage.write_token_item(&item).await?;
+        self.committed = true;
+        Ok(())
+    }
+
+    async fn copy_to_item(&self) -> Result<()> {
+        match (&self.held, &self.received, &self.storage) {
+            (Some(held), Some(received), Some(storage)) => {
+                storage.write_token_item(&token_item(&held.key, received)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hand_out(&mut self) -> Event {
+        self.in_flight = None;
+        if let Some(storage) = &self.storage {
+            storage.shared.share_success();
+        }
+        self.token = self
+            .received
+            .as_ref()
+            .and_then(|record| record.access(&self.request.key))
+            .cloned();
+        // An answer without a usable access token is told at the end.
+        if self.error.is_none() && let Some(token) = self.token.clone() {
+            self.answer(Ok(Supplied { token, refreshed: true, failure: None }));
+        }
+        Event::Done
+    }
+
+    async fn revoke_received(&mut self) -> Event {
+        let result = match &self.received {
+            Some(received) => revoke_now(&self.profile, received).await,
+            None => Ok(()),
+        };
+        self.done(result)
+    }
+
+    async fn delete_remains(&mut self) -> Event {
+        let result = match (self.storage(), self.key()) {
+            (Ok(storage), Ok(key)) => delete_remains(&storage, key.login).await,
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        self.profile.forget();
+        self.done(result)
+    }
+
+    fn share_failure(&mut self, failure: Failure) -> Event {
+        self.failure = Some(failure);
+        // What was refused to this request may be granted to another.
+        if failure != Failure::RequestRefused
+            && let Some(storage) = &self.storage
+        {
+            let now = self.profile.now();
+            let pause = storage.shared.share_failure(failure, self.retry_after, &now);
+            self.retry_after = Some(pause).filter(|pause| !pause.is_zero());
+        }
+        Event::Done
+    }
+
+    /// Writes what people read. A failure that changed nothing leaves no trace.
+    fn write_display(&self) -> Result<()> {
+        let storage = self.storage()?;
+        let now = self.stamp();
+        let key = self.key()?;
+        let entry = |outcome, generation| {
+            HistoryEntry::new(now.wall_ms, "refresh", outcome, key.login, generation)
+        };
+        if self.committed
+            && let Some(received) = &self.received
+        {
+            entry("ok", received.generation).append(&storage.folder, true)?;
+            return summary(&storage, received, LoginState::LoggedIn).write(&storage.folder);
+        }
+        let generation = self.claim.as_ref().and_then(Claim::record).map(|record| record.generation);
+        let generation = generation.unwrap_or_default();
+        match self.failure {
+            Some(Failure::LoginRequired) => {
+                entry("refused", generation).append(&storage.folder, true)?;
+                ProfileSummary::restate(&storage.folder, LoginState::LoginRequired)
+            }
+            Some(Failure::RotationUnconfirmed) => {
+                entry("unconfirmed", generation).append(&storage.folder, true)?;
+                ProfileSummary::restate(&storage.folder, LoginState::RotationUnconfirmed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // The end.
+
+    fn finish(mut self, outcome: Outcome) {
+        let supplied = match (outcome, self.token.take()) {
+            (Outcome::Adopted, Some(token)) => {
+                Ok(Supplied { token, refreshed: false, failure: None })
+            }
+            (Outcome::Refreshed, Some(token)) => {
+                Ok(Supplied { token, refreshed: true, failure: None })
+            }
+            (Outcome::ServedValid(failure), Some(token)) => {
+                Ok(Supplied { token, refreshed: false, failure: Some(failure) })
+            }
+            (Outcome::Failed(failure), _) => Err(self.describe(failure)),
+            _ => Err(Error::new(ErrorKind::Internal, "a refresh ended without a token")),
+        };
+        self.answer(supplied);
+    }
+
+    fn describe(&mut self, failure: Failure) -> Error {
+        match self.error.take() {
+            Some(error) if failure != Failure::LockTimeout => match failure {
+                Failure::RotationUnconfirmed => {
+                    describe(failure, &self.profile, None).because(error)
+                }
+                _ => error.after(self.retry_after),
+            },
+            _ => describe(failure, &self.profile, self.retry_after),
+        }
+    }
+
+    fn answer(&mut self, supplied: Result<Supplied>) {
+        if let Some(reply) = self.reply.take() {
+            // A caller that went away takes nothing back.
+            drop(reply.send(supplied));
+        }
+    }
+
+    // Small change.
+
+    fn stamp(&self) -> Stamp {
+        Stamp::from(&self.profile.now())
+    }
+
+    fn storage(&self) -> Result<Arc<Storage>> {
+        self.storage
+            .clone()
+            .ok_or_else(|| Error::new(ErrorKind::NotLoggedIn, "the profile has no folder"))
+    }
+
+    fn key(&self) -> Result<Arc<KeyItem>> {
+        let held = self.held.as_ref().map(|held| &held.key);
+        held.or(self.claim.as_ref().map(|claim| &claim.key))
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "nothing was claimed"))
+    }
+
+    fn with_claim<T>(&mut self, act: impl FnOnce(&mut Claim, &Storage) -> Result<T>) -> Result<T> {
+        let storage = self.storage()?;
+        match &mut self.claim {
+            Some(claim) => act(claim, &storage),
+            None => Err(Error::new(ErrorKind::Internal, "nothing was claimed")),
+        }
+    }
+
+    fn with_shared(&self, act: impl FnOnce(&crate::shared::Shared)) -> Event {
+        if let Some(storage) = &self.storage {
+            act(&storage.shared);
+        }
+        Event::Done
+    }
+
+    fn done<T>(&mut self, result: Result<T>) -> Event {
+        match result {
+            Ok(_) => Event::Done,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Event {
+        let failure = match error.kind() {
+            ErrorKind::NewerVersion => Failure::NewerVersion,
+            ErrorKind::Corrupted => Failure::Corrupted,
+            _ => Failure::Local,
+        };
+        // The first failure is the one that a person should read.
+        self.error.get_or_insert(error);
+        Event::Failed(failure)
+    }
+}
+
+/// The record that follows when the server has answered.
+fn next_record(
+    before: &LoginRecord,
+    key: &CacheKey,
+    response: TokenResponse,
+    sent_at: Stamp,
+    now: &Now,
+) -> LoginRecord {
+    let token = CachedToken {
+        key: key.clone(),
+        life: life(&response, sent_at.clone(), now),
+        token: response.access_token,
+        granted_scope: response.scope,
+    };
+    let still_alive = |cached: &&CachedToken| {
+        cached.key != *key && cached.life.left(now).is_none_or(|left| !left.is_zero())
+    };
+    let mut access_tokens: Vec<_> =
+        before.access_tokens.iter().filter(still_alive).cloned().collect();
+    access_tokens.truncate(KEPT_TOKENS - 1);
+    access_tokens.insert(0, token);
+    LoginRecord {
+        generation: before.generation.next(),
+        // A server that does not rotate sends none: the old one goes on.
+        refresh_token: response.refresh_token.unwrap_or_else(|| before.refresh_token.duplicate()),
+        access_tokens,
+        settings: before.settings.clone(),
+        refreshed: sent_at,
+    }
+}
+
+/// How long an access token lives: as the server says, else as the token says
+/// if it is a JWT, counted from the moment the request was sent.
+pub(crate) fn life(response: &TokenResponse, since: Stamp, now: &Now) -> Life {
+    let server_now = response.date.unwrap_or(now.wall);
+    let by_claim = || {
+        let expires_at = jwt::claims(response.access_token.expose())?.exp?;
+        Some(expires_at.saturating_sub(server_now))
+    };
+    let offset = |date: Duration| {
+        let date = i64::try_from(date.as_millis()).ok()?;
+        date.checked_sub(i64::try_from(now.wall.as_millis()).ok()?)
+    };
+    Life {
+        since,
+        lifetime_ms: response.expires_in.or_else(by_claim).map(milliseconds),
+        clock_offset_ms: response.date.and_then(offset),
+    }
+}
+
+/// The display copy of a record.
+pub(crate) fn summary(storage: &Storage, record: &LoginRecord, state: LoginState) -> ProfileSummary {
+    ProfileSummary::new(
+        &storage.names.profile,
+        state,
+        &record.settings,
+        storage.store.store().kind().to_string(),
+        record
+            .access(&CacheKey::default())
+            .and_then(|cached| cached.life.ends_at_wall_ms()),
+        record.generation,
+        record.refreshed.wall_ms,
+    )
+}
+
+/// Deletes what is stored for a login that has ended.
+pub(crate) async fn delete_remains(
+    storage: &Storage,
+    login: crate::identity::LoginId,
+) -> Result<()> {
+    let items = storage.delete_items(login).await;
+    storage.remove_sealed(login)?;
+    storage.remove_mark()?;
+    items
+}
+
+/// Revokes a refresh token whose login has ended, bounded in time.
+pub(crate) async fn revoke_now(profile: &Profile, record: &LoginRecord) -> Result<()> {
+    let settings = &record.settings;
+    let Some(endpoints) = &settings.endpoints else {
+        return Err(Error::new(ErrorKind::NotOffered, "the revocation endpoint is not known"));
+    };
+    let http = profile.http(&settings.ca_certificates)?;
+    let call = revoke(&http, endpoints, &settings.client_id, &record.refresh_token);
+    match tokio::time::timeout(profile.settings.revocation_deadline, call).await {
+        Ok(Ok(Revoked::Done)) => Ok(()),
+        Ok(Ok(Revoked::NotOffered)) => Err(Error::new(
+            ErrorKind::NotOffered,
+            "the authorization server offers no revocation",
+        )),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(Error::new(
+            ErrorKind::ServerUnavailable,
+            "the authorization server did not answer the revocation in time",
+        )),
+    }
+}
+
+/// The error for a failure of which only the kind is known.
+pub(crate) fn describe(failure: Failure, profile: &Profile, after: Option<Duration>) -> Error {
+    let name = &profile.names.profile;
+    let soon = after
+        .map(|pause| format!("; next try in {:.1} s", pause.as_secs_f64()))
+        .unwrap_or_default();
+    let (kind, message) = match failure {
+        Failure::NotLoggedIn => {
+            (ErrorKind::NotLoggedIn, format!("nobody is logged in to the profile `{name}`"))
+        }
+        Failure::LoggedOut => (ErrorKind::LoggedOut, format!("the profile `{name}` is logged out")),
+        Failure::LoginRequired => (
+            ErrorKind::LoginRequired,
+            "the authorization server has refused the refresh token".to_owned(),
+        ),
+        Failure::RotationUnconfirmed => (
+            ErrorKind::RotationUnconfirmed,
+            "the answer to the last refresh was lost, and this server forbids to ask again"
+                .to_owned(),
+        ),
+        Failure::RefusedWithoutReason => (
+            ErrorKind::RefusedWithoutReason,
+            format!("the authorization server refused the refresh without a reason{soon}"),
+        ),
+        Failure::RequestRefused => (
+            ErrorKind::RequestRefused,
+            "the authorization server refused the request".to_owned(),
+        ),
+        Failure::NetworkUnavailable => (
+            ErrorKind::NetworkUnavailable,
+            format!("the authorization server could not be reached{soon}"),
+        ),
+        Failure::ServerUnavailable => (
+            ErrorKind::ServerUnavailable,
+            format!("the authorization server is not available{soon}"),
+        ),
+        Failure::AnswerUnusable => (
+            ErrorKind::ServerAnswerInvalid,
+            format!("the authorization server's answer holds no usable access token{soon}"),
+        ),
+        Failure::Corrupted => (
+            ErrorKind::Corrupted,
+            format!("nothing readable is left of the login in the profile `{name}`"),
+        ),
+        Failure::NewerVersion => (
+            ErrorKind::NewerVersion,
+            format!("the profile `{name}` was written by a newer version"),
+        ),
+        Failure::Local => (
+            ErrorKind::StateFolderUnwritable,
+            "the store or the state folder failed in the process that refreshed".to_owned(),
+        ),
+        Failure::LockTimeout => (
+            ErrorKind::LockTimeout,
+            format!("another process held the refresh lock of `{name}` for too long"),
+        ),
+    };
+    Error::new(kind, message).after(after)
+}

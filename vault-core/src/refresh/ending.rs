@@ -1,0 +1,187 @@
+//! Ends a login: does what the machine of
+//! [`protocol::logout`](super::protocol::logout) says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vault_platform::lock::LockGuard;
+
+use super::driver::{delete_remains, revoke_now};
+use super::protocol::logout::Logout;
+use super::protocol::{Effect, Event, Failure, Outcome};
+use crate::display::{HistoryEntry, LoginState, ProfileSummary};
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::LoginId;
+use crate::life::Stamp;
+use crate::profile::Profile;
+use crate::record::LoginRecord;
+use crate::storage::{SealedReading, Storage};
+
+/// How long a logout waits for the lock before it does without.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a logout did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LogoutReport {
+    /// Whether the server revoked the refresh token, or why it did not;
+    /// `Ok(false)` where that was not asked for.
+    pub revoked: Result<bool>,
+    /// Something of the login is left in the store or the folder; the next
+    /// process that comes by deletes it. No process uses it any more.
+    pub remains: bool,
+}
+
+/// Ends a login for good.
+pub(crate) async fn log_out(
+    profile: &Profile,
+    storage: &Arc<Storage>,
+    login: LoginId,
+    revoke: bool,
+) -> Result<LogoutReport> {
+    let mut driver = Driver {
+        profile,
+        storage,
+        login,
+        revoke,
+        deadline: Instant::now() + LOCK_PATIENCE,
+        lock: None,
+        record: None,
+        revoked: Ok(false),
+        error: None,
+    };
+    let mut machine = Logout::default();
+    let mut event = Event::Start;
+    loop {
+        let effect;
+        (machine, effect) = machine.next(event);
+        tracing::trace!(profile = %profile.names.profile, ?effect, "logout");
+        match effect {
+            Effect::Finish(Outcome::LoggedOut { remains }) => {
+                profile.forget();
+                return Ok(LogoutReport { revoked: driver.revoked, remains });
+            }
+            Effect::Finish(_) => {
+                return Err(driver.error.unwrap_or_else(|| {
+                    Error::new(ErrorKind::Internal, "a logout ended without an outcome")
+                }));
+            }
+            effect => event = driver.perform(effect).await,
+        }
+    }
+}
+
+struct Driver<'a> {
+    profile: &'a Profile,
+    storage: &'a Arc<Storage>,
+    login: LoginId,
+    revoke: bool,
+    deadline: Instant,
+    lock: Option<LockGuard>,
+    /// The newest token, for its revocation.
+    record: Option<LoginRecord>,
+    revoked: Result<bool>,
+    error: Option<Error>,
+}
+
+impl Driver<'_> {
+    async fn perform(&mut self, effect: Effect) -> Event {
+        let storage = self.storage;
+        let result = match effect {
+            Effect::WriteTombstone => storage.bury(self.login),
+            Effect::BeginChange => {
+                storage.shared.begin_change();
+                Ok(())
+            }
+            Effect::EndChange => {
+                storage.shared.end_change();
+                Ok(())
+            }
+            Effect::TryLock => match storage.lock.try_lock() {
+                Ok(Some(lock)) => {
+                    self.lock = Some(lock);
+                    return Event::Locked;
+                }
+                Ok(None) => return Event::Busy,
+                Err(error) => Err(error.into()),
+            },
+            Effect::Wait => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let late = Instant::now() >= self.deadline;
+                return Event::Waited { moved: false, failed: None, late };
+            }
+            Effect::ReadForRevocation => self.read_newest().await,
+            Effect::DeleteRemains => delete_remains(storage, self.login).await,
+            Effect::DeleteRemainsUnlocked => self.delete_unlocked().await,
+            Effect::Record => {
+                let at = Stamp::from(&self.profile.now()).wall_ms;
+                let generation = self.record.as_ref().map(|record| record.generation);
+                HistoryEntry::new(at, "logout", "ok", self.login, generation.unwrap_or_default())
+                    .append(&storage.folder, self.lock.is_some())
+                    .and_then(|()| {
+                        ProfileSummary::restate(&storage.folder, LoginState::LoggedOut)
+                    })
+            }
+            Effect::Unlock => {
+                self.lock = None;
+                Ok(())
+            }
+            Effect::Revoke => {
+                if self.revoke {
+                    self.revoked = match &self.record {
+                        Some(record) => revoke_now(self.profile, record).await.map(|()| true),
+                        None => Err(self.error.take().unwrap_or_else(|| {
+                            Error::new(
+                                ErrorKind::Corrupted,
+                                "the refresh token could not be read, so it was not revoked",
+                            )
+                        })),
+                    };
+                }
+                Ok(())
+            }
+            effect => {
+                Err(Error::new(ErrorKind::Internal, format!("a logout was asked to do {effect:?}")))
+            }
+        };
+        match result {
+            Ok(()) => Event::Done,
+            Err(error) => {
+                tracing::debug!(?error, "a step of the logout failed");
+                self.error.get_or_insert(error);
+                Event::Failed(Failure::Local)
+            }
+        }
+    }
+
+    /// The newest of the two copies, in memory before both are deleted.
+    async fn read_newest(&mut self) -> Result<()> {
+        let storage = self.storage;
+        let Some(key) = storage.key_item().await?.filter(|key| key.login == self.login) else {
+            return Ok(());
+        };
+        if let SealedReading::Present(record) = storage.sealed(&key)? {
+            self.record = Some(record);
+        }
+        if let (Some(record), Some(item)) =
+            (&mut self.record, storage.token_item(self.login).await?)
+            && item.generation > record.generation
+        {
+            record.refresh_token = item.refresh_token;
+        }
+        Ok(())
+    }
+
+    /// Without the refresh lock only while no login can be under way: its new
+    /// items must not be taken for what is left of this one.
+    async fn delete_unlocked(&self) -> Result<()> {
+        match self.storage.login_lock.try_lock()? {
+            Some(_no_login) => delete_remains(self.storage, self.login).await,
+            None => Err(Error::new(
+                ErrorKind::LockTimeout,
+                "another process holds the locks; what is left is deleted later",
+            )),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Makes a new login the profile's login: does what the machine of
+//! [`protocol::login`](super::protocol::login) says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vault_platform::lock::LockGuard;
+use vault_platform::sealed_file::SealingKey;
+
+use super::claim::token_item;
+use super::driver::{life, revoke_now, summary};
+use super::protocol::login::Install;
+use super::protocol::{Effect, Event, Failure, Outcome};
+use crate::display::{HistoryEntry, LoginState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::{FolderId, KeyId, LoginId};
+use crate::life::Stamp;
+use crate::oauth::token_endpoint::TokenResponse;
+use crate::profile::Profile;
+use crate::record::{
+    CacheKey, CachedToken, FolderMark, KeyItem, LoginRecord, LoginSettings, TokenItem,
+};
+use crate::storage::{FIRST_GENERATION, Storage, path_text};
+use crate::token::RefreshToken;
+
+/// The tokens and settings of a new login.
+#[derive(Debug)]
+pub(crate) struct NewLogin {
+    pub(crate) settings: LoginSettings,
+    pub(crate) tokens: NewTokens,
+}
+
+/// How a new login's tokens came.
+#[derive(Debug)]
+pub(crate) enum NewTokens {
+    /// From the token endpoint, asked at this time.
+    Granted(TokenResponse, RefreshToken, Stamp),
+    /// From the user: only a refresh token.
+    Imported(RefreshToken),
+}
+
+/// Writes a new login. On an error the old one goes on working.
+pub(crate) async fn install(
+    profile: &Profile,
+    storage: &Arc<Storage>,
+    new: NewLogin,
+    deadline: Instant,
+) -> Result<()> {
+    let now = profile.now();
+    let imported = matches!(new.tokens, NewTokens::Imported(_));
+    let (refresh_token, access_tokens) = match new.tokens {
+        NewTokens::Imported(refresh_token) => (refresh_token, Vec::new()),
+        NewTokens::Granted(response, refresh_token, sent_at) => {
+            let token = CachedToken {
+                key: CacheKey::default(),
+                life: life(&response, sent_at, &now),
+                token: response.access_token,
+                granted_scope: response.scope,
+            };
+            (refresh_token, vec![token])
+        }
+    };
+    let key = KeyItem {
+        key: SealingKey::generate(),
+        key_id: KeyId::random(),
+        login: LoginId::random(),
+        issuer: new.settings.issuer.clone(),
+        client_id: new.settings.client_id.clone(),
+        folder: match storage.folder_mark() {
+            Ok(Some(mark)) => mark.id,
+            _ => FolderId::random(),
+        },
+        path: storage.folder.path().map(path_text),
+    };
+    let record = LoginRecord {
+        generation: FIRST_GENERATION,
+        refresh_token,
+        access_tokens,
+        settings: new.settings,
+        refreshed: Stamp::from(&now),
+    };
+    let mut driver = Driver { profile, storage, key, record, imported, deadline, lock: None, error: None };
+    let mut machine = Install::default();
+    let mut event = Event::Start;
+    loop {
+        let effect;
+        (machine, effect) = machine.next(event);
+        tracing::trace!(profile = %profile.names.profile, ?effect, "login");
+        match effect {
+            Effect::Finish(Outcome::Installed) => {
+                profile.know_key(driver.key);
+                return Ok(());
+            }
+            Effect::Finish(outcome) => {
+                profile.forget();
+                return Err(driver.error.unwrap_or_else(|| match outcome {
+                    Outcome::Failed(failure) => super::driver::describe(failure, profile, None),
+                    _ => Error::new(ErrorKind::Internal, "a login ended without an outcome"),
+                }));
+            }
+            effect => event = driver.perform(effect).await,
+        }
+    }
+}
+
+struct Driver<'a> {
+    profile: &'a Profile,
+    storage: &'a Arc<Storage>,
+    key: KeyItem,
+    record: LoginRecord,
+    /// A token that the user brought is not ours to revoke.
+    imported: bool,
+    deadline: Instant,
+    lock: Option<LockGuard>,
+    error: Option<Error>,
+}
+
+impl Driver<'_> {
+    async fn perform(&mut self, effect: Effect) -> Event {
+        let storage = self.storage;
+        let result = match effect {
+            Effect::TryLock => match storage.lock.try_lock() {
+                Ok(Some(lock)) => {
+                    self.lock = Some(lock);
+                    return Event::Locked;
+                }
+                Ok(None) => return Event::Busy,
+                Err(error) => Err(error.into()),
+            },
+            Effect::Wait => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let late = Instant::now() >= self.deadline;
+                return Event::Waited { moved: false, failed: None, late };
+            }
+            Effect::WriteNewSealed => self.write_sealed(),
+            Effect::BeginChange => {
+                storage.shared.begin_change();
+                Ok(())
+            }
+            Effect::EndChange => {
+                storage.shared.end_change();
+                Ok(())
+            }
+            Effect::WriteKeyItem => storage.write_key_item(&self.key).await,
+            Effect::CheckKeyItem => match storage.key_item().await {
+                Ok(item) => {
+                    return Event::KeyIsNew(item.is_some_and(|item| item.login == self.key.login));
+                }
+                Err(error) => Err(error),
+            },
+            Effect::WriteTokenItem => {
+                storage.write_token_item(&token_item(&self.key, &self.record)).await
+            }
+            Effect::UnlinkOld => storage
+                .remove_other_sealed(self.key.login)
+                .and_then(|()| storage.remove_mark()),
+            Effect::UnlinkNew => storage.remove_sealed(self.key.login),
+            Effect::RevokeReceived if self.imported => Ok(()),
+            Effect::RevokeReceived => revoke_now(self.profile, &self.record).await,
+            Effect::Record => self.write_display(),
+            Effect::Unlock => {
+                self.lock = None;
+                Ok(())
+            }
+            effect => {
+                Err(Error::new(ErrorKind::Internal, format!("a login was asked to do {effect:?}")))
+            }
+        };
+        match result {
+            Ok(()) => Event::Done,
+            Err(error) => {
+                tracing::debug!(?error, "a step of the login failed");
+                self.error.get_or_insert(error);
+                Event::Failed(Failure::Local)
+            }
+        }
+    }
+
+    fn write_sealed(&self) -> Result<()> {
+        let kind = self.storage.store.store().kind();
+        self.storage.write_sealed(&self.key, &self.record)?;
+        self.storage.write_folder_mark(FolderMark::new(self.key.folder, kind))
+    }
+
+    fn write_display(&self) -> Result<()> {
+        let storage = self.storage;
+        storage.shared.share_success();
+        let at = Stamp::from(&self.profile.now()).wall_ms;
+        HistoryEntry::new(at, "login", "ok", self.key.login, self.record.generation)
+            .append(&storage.folder, true)?;
+        summary(storage, &self.record, LoginState::LoggedIn).write(&storage.folder)
+    }
+}
+
+/// The token items of an application's other profiles that hold this token:
+/// two profiles that rotate one token would log each other out.
+pub(crate) async fn check_not_in_use(storage: &Storage, token: &RefreshToken) -> Result<()> {
+    let application = storage.names.application.clone();
+    let own = storage.names.profile.clone();
+    let items = storage
+        .store
+        .call(move |store| {
+            let mut found = Vec::new();
+            for name in store.list(&application)? {
+                if name.account() != own && !name.account().contains('#') {
+                    for value in store.get(&name)? {
+                        found.push((name.account().to_owned(), value));
+                    }
+                }
+            }
+            Ok(found)
+        })
+        .await?;
+    for (profile, value) in &items {
+        let same = TokenItem::read(value)
+            .is_ok_and(|item| item.refresh_token.expose() == token.expose());
+        if same {
+            return Err(Error::new(
+                ErrorKind::TokenInUse,
+                format!("the profile `{profile}` already holds this refresh token"),
+            ));
+        }
+    }
+    Ok(())
+}

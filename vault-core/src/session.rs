@@ -1,0 +1,563 @@
+//! A session: one login of one profile, as an application sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::display::{HistoryEntry, LoginState};
+use crate::enrolment::{self, Import, LoginReport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::{Fingerprint, Generation, LoginId};
+use crate::login::{LoginInteraction, LoginRequest};
+use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh};
+use crate::record::{CacheKey, CachedToken};
+use crate::refresh::driver::{self, Request, Supplied, describe};
+use crate::refresh::ending::{self, LogoutReport};
+use crate::refresh::policy::RotationPolicy;
+use crate::refresh::protocol::Failure;
+use crate::refresh::refresher::panicked;
+use crate::token::{AccessToken, RefreshToken};
+use crate::vault::{StoreProof, prove};
+
+/// One login of one profile. Cheap to clone; clones share everything.
+///
+/// Every method has a blocking twin in [`Blocking`]. The asynchronous ones work
+/// on any runtime: the work is done on the refresher's own thread.
+#[derive(Clone, Debug)]
+pub struct Session {
+    profile: Arc<Profile>,
+}
+
+/// What a caller wants of an access token; the default is what the login
+/// itself asked for.
+#[derive(Clone, Debug, Default)]
+pub struct TokenOptions {
+    scope: Vec<String>,
+    resource: Vec<String>,
+    min_valid: Option<Duration>,
+}
+
+impl TokenOptions {
+    /// Asks for a narrower scope (RFC 6749, section 6).
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope.push(scope.into());
+        self
+    }
+
+    /// Asks for a token for this resource (RFC 8707).
+    #[must_use]
+    pub fn resource(mut self, resource: &Url) -> Self {
+        self.resource.push(resource.to_string());
+        self
+    }
+
+    /// Asks for a token that is still valid for this long, as far as the
+    /// server's tokens live long enough.
+    #[must_use]
+    pub fn min_valid(mut self, min_valid: Duration) -> Self {
+        self.min_valid = Some(min_valid);
+        self
+    }
+
+    fn cache_key(&self) -> CacheKey {
+        CacheKey::new(self.resource.iter().cloned(), self.scope.iter().cloned())
+    }
+}
+
+/// An access token and what is known of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Token {
+    /// The token itself.
+    pub access_token: AccessToken,
+    /// What is left of its life; `None` if the server sets it no end.
+    pub expires_in: Option<Duration>,
+    /// When it expires by the wall clock, in milliseconds since the Unix
+    /// epoch.
+    pub expires_at_ms: Option<u64>,
+    /// What the server granted, where it says so.
+    pub scope: Option<Vec<String>>,
+    /// Whether this call made the refresh it came from.
+    pub refreshed: bool,
+    /// Why the refresh that was due failed, while this token is still valid.
+    pub served_despite: Option<ErrorKind>,
+}
+
+/// How a session stands, and all that is stored for it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// How the login stands.
+    pub state: LoginState,
+    /// Why the server refused the refresh token, if it did.
+    pub refusal: Option<String>,
+    /// A refresh was sent and its answer has not come, or not yet.
+    pub unconfirmed: bool,
+    /// For how long no process asks the server again.
+    pub backing_off: Option<Duration>,
+    /// The login's identity.
+    pub login_id: LoginId,
+    /// How often its token was refreshed.
+    pub generation: Generation,
+    /// The authorization server.
+    pub issuer: String,
+    /// The OAuth client.
+    pub client_id: String,
+    /// The account's name, where the server told it.
+    pub account: Option<String>,
+    /// What the login asked for.
+    pub scope: Vec<String>,
+    /// What the server does with tokens that come again.
+    pub rotation_policy: RotationPolicy,
+    /// The kind of store.
+    pub store: String,
+    /// Who answers as the store.
+    pub provider: String,
+    /// The state folder, unless everything lives in memory.
+    pub folder: Option<std::path::PathBuf>,
+    /// When the login was made, in milliseconds since the Unix epoch.
+    pub logged_in_at_ms: u64,
+    /// When the newest refresh token came, in milliseconds since the Unix
+    /// epoch.
+    pub last_refresh_at_ms: u64,
+    /// The refresh token. Showing it is the caller's decision.
+    pub refresh_token: RefreshToken,
+    /// The access tokens that are stored.
+    pub access_tokens: Vec<InspectedToken>,
+}
+
+/// A stored access token.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct InspectedToken {
+    /// The token. Showing it is the caller's decision.
+    pub token: AccessToken,
+    /// Tells it from others without showing it.
+    pub fingerprint: Fingerprint,
+    /// What was asked for: empty is what the login itself asked for.
+    pub scope: Vec<String>,
+    /// The resources it was asked for.
+    pub resource: Vec<String>,
+    /// What the server granted, where it says so.
+    pub granted_scope: Option<Vec<String>>,
+    /// What is left of its life; `None` if the server sets it no end.
+    pub expires_in: Option<Duration>,
+    /// When it expires by the wall clock, in milliseconds since the Unix
+    /// epoch.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl Session {
+    pub(crate) fn new(profile: Arc<Profile>) -> Self {
+        Self { profile }
+    }
+
+    /// The profile's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.profile.names.profile
+    }
+
+    /// The same, for callers without an asynchronous runtime.
+    #[must_use]
+    pub fn blocking(&self) -> Blocking<'_> {
+        Blocking(self)
+    }
+
+    /// A valid access token: from memory, from what another process stored, or
+    /// by a refresh.
+    ///
+    /// # Errors
+    ///
+    /// By kind: what [`Error::is_login_required`] tells needs a person, what
+    /// [`Error::is_transient`] tells may succeed later, the rest is a failure
+    /// of store or folder.
+    ///
+    /// # Security
+    ///
+    /// The token is a bearer credential: send it only to the API it is for.
+    pub async fn access_token(&self) -> Result<AccessToken> {
+        Ok(self.token(&TokenOptions::default()).await?.access_token)
+    }
+
+    /// A valid access token with what is known of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::access_token`].
+    pub async fn token(&self, options: &TokenOptions) -> Result<Token> {
+        let key = options.cache_key();
+        match self.profile.cached(&key, options.min_valid) {
+            Some(cached) => Ok(self.present(supplied(cached))),
+            None => {
+                let min_valid = options.min_valid;
+                self.supply(Request { key, min_valid, ..Request::default() }).await
+            }
+        }
+    }
+
+    /// Another access token than `refused`, which a resource did not take.
+    /// Many callers with the same refused token cause one refresh.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::access_token`].
+    pub async fn replace(&self, refused: &AccessToken, options: &TokenOptions) -> Result<Token> {
+        let refused = Some(Fingerprint::of(refused.expose()));
+        let min_valid = options.min_valid;
+        let key = options.cache_key();
+        self.supply(Request { key, min_valid, refused, ..Request::default() }).await
+    }
+
+    /// Refreshes now, because a person asks: also while others stay away from
+    /// the server, and also with a refresh token that it has refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::access_token`].
+    pub async fn refresh_now(&self, options: &TokenOptions) -> Result<Token> {
+        let key = options.cache_key();
+        let refused = self.stored(&key).await?.map(|cached| Fingerprint::of(cached.token.expose()));
+        let min_valid = options.min_valid;
+        self.supply(Request { key, min_valid, refused, insist: true }).await
+    }
+
+    /// Logs in, or again: tells the user through `interaction` what to do.
+    ///
+    /// # Errors
+    ///
+    /// An error leaves an earlier login as it was.
+    pub async fn login(
+        &self,
+        request: LoginRequest,
+        interaction: Arc<dyn LoginInteraction>,
+    ) -> Result<LoginReport> {
+        let profile = self.profile.clone();
+        self.run(async move { enrolment::log_in(&profile, &request, interaction).await }).await
+    }
+
+    /// Takes over a refresh token that was issued to another program.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for what can't be a token,
+    /// [`ErrorKind::TokenInUse`] if another profile holds it. An error leaves
+    /// an earlier login as it was.
+    pub async fn import(&self, import: Import, token: RefreshToken) -> Result<LoginReport> {
+        let profile = self.profile.clone();
+        self.run(async move { enrolment::import(&profile, import, token).await }).await
+    }
+
+    /// Logs out for good, in all processes, and revokes the refresh token if
+    /// `revoke` says so.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotLoggedIn`] if there is no login. A revocation that
+    /// failed is not an error: it stands in the report.
+    pub async fn logout(&self, revoke: bool) -> Result<LogoutReport> {
+        let profile = self.profile.clone();
+        self.run(async move {
+            let login = enrolment::current_login(&profile).await?;
+            let Some((storage, login)) = login else {
+                return Err(describe(Failure::NotLoggedIn, &profile, None));
+            };
+            ending::log_out(&profile, &storage, login, revoke).await
+        })
+        .await
+    }
+
+    /// Everything that is stored, read without the lock and without the
+    /// network.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotLoggedIn`] and the failures of store and folder.
+    pub async fn inspect(&self) -> Result<Inspection> {
+        let profile = self.profile.clone();
+        let look = self.run(async move { profile.look(Waiting::Task).await }).await?;
+        self.inspection(look)
+    }
+
+    /// The history of this profile, oldest first. Asks no store.
+    ///
+    /// # Errors
+    ///
+    /// If the folder can't be read.
+    pub fn history(&self) -> Result<Vec<HistoryEntry>> {
+        match self.profile.existing_folder()? {
+            Some(folder) => HistoryEntry::read_all(&folder),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Proves the store: writes an item, reads it back, deletes it.
+    ///
+    /// # Errors
+    ///
+    /// The store's failure.
+    pub async fn prove_store(&self) -> Result<StoreProof> {
+        let worker = self.profile.store_in_use()?;
+        let (names, interaction) = (self.profile.names.clone(), self.profile.settings.interaction);
+        self.run(async move {
+            let proof = worker.call(move |store| {
+                Ok(prove(store, &names.application, &names.profile, interaction))
+            });
+            proof.await?
+        })
+        .await
+    }
+
+    // Inside.
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.profile.settings.refresher.run(work).await
+    }
+
+    async fn stored(&self, key: &CacheKey) -> Result<Option<CachedToken>> {
+        let profile = self.profile.clone();
+        match self.run(async move { profile.look(Waiting::Task).await }).await? {
+            Look::Login(login) => Ok(login.record.access(key).cloned()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Asks the refresher. The caller's deadline lets the caller go; what was
+    /// begun goes on.
+    async fn supply(&self, request: Request) -> Result<Token> {
+        let patience = self.profile.settings.lock_timeout;
+        let (reply, answer) = oneshot::channel();
+        let profile = self.profile.clone();
+        let refresher = &self.profile.settings.refresher;
+        refresher.spawn(async move {
+            serve(profile, request, Instant::now() + patience, reply).await;
+        })?;
+        let profile = self.profile.clone();
+        let supplied = self.run(async move {
+            // A little longer than the lock is waited for: that failure says
+            // more than this one.
+            match tokio::time::timeout(patience + Duration::from_millis(500), answer).await {
+                Ok(Ok(supplied)) => supplied,
+                Ok(Err(_)) => Err(panicked()),
+                Err(_) => Err(describe(Failure::LockTimeout, &profile, None)),
+            }
+        });
+        Ok(self.present(supplied.await?))
+    }
+
+    fn present(&self, supplied: Supplied) -> Token {
+        let life = &supplied.token.life;
+        Token {
+            expires_in: life.left(&self.profile.now()),
+            expires_at_ms: life.ends_at_wall_ms(),
+            access_token: supplied.token.token,
+            scope: supplied.token.granted_scope,
+            refreshed: supplied.refreshed,
+            served_despite: supplied
+                .failure
+                .map(|failure| describe(failure, &self.profile, None).kind()),
+        }
+    }
+
+    fn inspection(&self, look: Look) -> Result<Inspection> {
+        let profile = &self.profile;
+        let login = match look {
+            Look::NotLoggedIn => return Err(describe(Failure::NotLoggedIn, profile, None)),
+            Look::LoggedOut => return Err(describe(Failure::LoggedOut, profile, None)),
+            Look::Damaged => {
+                return Err(Error::new(
+                    ErrorKind::Corrupted,
+                    "the sealed file is damaged; the next refresh repairs it from the store",
+                ));
+            }
+            Look::Login(login) => *login,
+        };
+        let LookedLogin { key, record, refused, unconfirmed, backing_off } = login;
+        let storage = profile.storage()?;
+        let store = profile.store_in_use()?;
+        let store = store.store();
+        let now = profile.now();
+        Ok(Inspection {
+            state: match &refused {
+                Some(_) => LoginState::LoginRequired,
+                None if unconfirmed && record.settings.policy.strict => {
+                    LoginState::RotationUnconfirmed
+                }
+                None => LoginState::LoggedIn,
+            },
+            refusal: refused,
+            unconfirmed,
+            backing_off: backing_off.map(|(_, pause)| pause),
+            login_id: key.login,
+            generation: record.generation,
+            issuer: record.settings.issuer,
+            client_id: record.settings.client_id,
+            account: record.settings.account,
+            scope: record.settings.scope,
+            rotation_policy: record.settings.policy,
+            store: store.kind().to_string(),
+            provider: store.provider(),
+            folder: storage.and_then(|storage| storage.folder.path().map(Into::into)),
+            logged_in_at_ms: record.settings.logged_in.wall_ms,
+            last_refresh_at_ms: record.refreshed.wall_ms,
+            refresh_token: record.refresh_token,
+            access_tokens: record
+                .access_tokens
+                .into_iter()
+                .map(|cached| InspectedToken {
+                    fingerprint: Fingerprint::of(cached.token.expose()),
+                    expires_in: cached.life.left(&now),
+                    expires_at_ms: cached.life.ends_at_wall_ms(),
+                    scope: cached.key.scope,
+                    resource: cached.key.resource,
+                    granted_scope: cached.granted_scope,
+                    token: cached.token,
+                })
+                .collect(),
+        })
+    }
+}
+
+fn supplied(token: CachedToken) -> Supplied {
+    Supplied { token, refreshed: false, failure: None }
+}
+
+/// Step 3 of the protocol: within a process, one flow at a time; who waited
+/// finds what it made.
+async fn serve(
+    profile: Arc<Profile>,
+    request: Request,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Supplied>>,
+) {
+    let turn = profile.turn.clone();
+    let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock_owned()).await else {
+        drop(reply.send(Err(describe(Failure::LockTimeout, &profile, None))));
+        return;
+    };
+    if reply.is_closed() {
+        return;
+    }
+    let cached = profile.cached(&request.key, request.min_valid);
+    match cached.filter(|_| request.refused.is_none()) {
+        Some(cached) => drop(reply.send(Ok(supplied(cached)))),
+        None => driver::refresh(profile, request, deadline, reply).await,
+    }
+}
+
+/// The session's methods for callers without an asynchronous runtime.
+///
+/// A valid token that is stored already costs no thread of the refresher.
+/// Don't call these from an asynchronous task: they block it.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocking<'a>(&'a Session);
+
+impl Blocking<'_> {
+    /// See [`Session::access_token`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn access_token(&self) -> Result<AccessToken> {
+        Ok(self.token(&TokenOptions::default())?.access_token)
+    }
+
+    /// See [`Session::token`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn token(&self, options: &TokenOptions) -> Result<Token> {
+        let key = options.cache_key();
+        let profile = &self.0.profile;
+        if let Some(cached) = profile.cached(&key, options.min_valid) {
+            return Ok(self.0.present(supplied(cached)));
+        }
+        if let Look::Login(login) = self.look()?
+            && let Some(cached) = login.record.access(&key)
+            && is_fresh(cached, options.min_valid, &profile.now())
+        {
+            return Ok(self.0.present(supplied(cached.clone())));
+        }
+        pollster::block_on(self.0.token(options))
+    }
+
+    /// See [`Session::replace`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn replace(&self, refused: &AccessToken, options: &TokenOptions) -> Result<Token> {
+        pollster::block_on(self.0.replace(refused, options))
+    }
+
+    /// See [`Session::refresh_now`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn refresh_now(&self, options: &TokenOptions) -> Result<Token> {
+        pollster::block_on(self.0.refresh_now(options))
+    }
+
+    /// See [`Session::login`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn login(
+        &self,
+        request: LoginRequest,
+        interaction: Arc<dyn LoginInteraction>,
+    ) -> Result<LoginReport> {
+        pollster::block_on(self.0.login(request, interaction))
+    }
+
+    /// See [`Session::import`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn import(&self, import: Import, token: RefreshToken) -> Result<LoginReport> {
+        pollster::block_on(self.0.import(import, token))
+    }
+
+    /// See [`Session::logout`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn logout(&self, revoke: bool) -> Result<LogoutReport> {
+        pollster::block_on(self.0.logout(revoke))
+    }
+
+    /// See [`Session::inspect`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn inspect(&self) -> Result<Inspection> {
+        let look = self.look()?;
+        self.0.inspection(look)
+    }
+
+    /// See [`Session::prove_store`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn prove_store(&self) -> Result<StoreProof> {
+        pollster::block_on(self.0.prove_store())
+    }
+
+    fn look(&self) -> Result<Look> {
+        pollster::block_on(self.0.profile.look(Waiting::Thread))
+    }
+}

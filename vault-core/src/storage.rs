@@ -1,0 +1,431 @@
+//! One profile's stored things: reads and writes them, decides nothing.
+//!
+//! Files are read and written in place (microseconds to milliseconds); the
+//! store is called on its own thread, because it may be slow, ask a person or
+//! hang.
+
+use std::path::Path;
+use std::time::Duration;
+
+use vault_platform::counters::SharedWords;
+use vault_platform::folder::{PreparedFile, StateFolder};
+use vault_platform::lock::LockFile;
+use vault_platform::sealed_file::{self, SealedFileError};
+use vault_platform::secret::SecretBytes;
+use vault_platform::store::{
+    Interaction, ItemName, SecretStore, StoreError, StoreErrorKind, StoreWorker,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::{Generation, LoginId};
+use crate::record::{
+    FolderMark, KeyItem, LoginRecord, Mark, RecordError, SealedHeader, TokenItem, Tombstones,
+    sealed_name,
+};
+use crate::shared::{self, Shared};
+
+const FOLDER: &str = "folder";
+const MARK: &str = "mark";
+const TOMBSTONE: &str = "tombstone";
+
+/// A sealed file holds answers of at most 1 MiB each; more is not ours.
+const SEALED_LIMIT: usize = 16 << 20;
+const SMALL_LIMIT: usize = 1 << 20;
+
+/// The names by which a profile is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Names {
+    pub(crate) application: String,
+    pub(crate) profile: String,
+}
+
+/// What a sealed file turned out to be.
+#[derive(Debug)]
+pub(crate) enum SealedReading {
+    Absent,
+    /// It claims to be this login's, under this key, and is damaged.
+    Unreadable,
+    /// Another key's, or a newer version's.
+    Foreign(Error),
+    Present(LoginRecord),
+}
+
+/// One profile's stored things.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    pub(crate) names: Names,
+    pub(crate) folder: StateFolder,
+    pub(crate) shared: Shared,
+    pub(crate) lock: LockFile,
+    pub(crate) login_lock: LockFile,
+    pub(crate) store: StoreWorker,
+    /// How long a read of the store may take.
+    pub(crate) store_deadline: Duration,
+}
+
+impl Storage {
+    pub(crate) fn open(
+        names: Names,
+        folder: StateFolder,
+        store: StoreWorker,
+        store_deadline: Duration,
+    ) -> Result<Self> {
+        Ok(Self {
+            shared: Shared::new(SharedWords::open(&folder, shared::FILE)?),
+            lock: LockFile::new(&folder, "lock"),
+            login_lock: LockFile::new(&folder, "login.lock"),
+            names,
+            folder,
+            store,
+            store_deadline,
+        })
+    }
+
+    // The store.
+
+    fn token_item_name(&self) -> Result<ItemName> {
+        Ok(ItemName::new(&self.names.application, &self.names.profile)?)
+    }
+
+    fn key_item_name(&self) -> Result<ItemName> {
+        key_item_name(&self.names)
+    }
+
+    /// Reads the store on its thread; gives up after the deadline, which a
+    /// reader may do.
+    async fn read_store(&self, item: ItemName) -> Result<Vec<SecretBytes>> {
+        let call = self.store.call(move |store| store.get(&item));
+        match tokio::time::timeout(self.store_deadline, call).await {
+            Ok(values) => Ok(values?),
+            Err(_) => Err(hung(self.store.store().as_ref(), "read")),
+        }
+    }
+
+    /// Writes the store on its thread, however long it takes: a write that was
+    /// given up could land later, over a newer one.
+    async fn write_store(&self, item: ItemName, value: SecretBytes) -> Result<()> {
+        Ok(self.store.call(move |store| store.set(&item, &value)).await?)
+    }
+
+    async fn delete_from_store(&self, item: ItemName) -> Result<()> {
+        Ok(self.store.call(move |store| store.delete(&item)).await?)
+    }
+
+    /// Reads the key item; of several, the one that fits this folder.
+    pub(crate) async fn key_item(&self) -> Result<Option<KeyItem>> {
+        let values = self.read_store(self.key_item_name()?).await?;
+        self.choose_key_item(values)
+    }
+
+    pub(crate) fn choose_key_item(&self, values: Vec<SecretBytes>) -> Result<Option<KeyItem>> {
+        let tombstones = self.tombstones()?;
+        choose_key_item(values, |item| {
+            !tombstones.has(item.login) && self.has_sealed(item.login)
+        })
+    }
+
+    fn has_sealed(&self, login: LoginId) -> bool {
+        self.folder
+            .read(&sealed_name(login), SEALED_LIMIT)
+            .is_ok_and(|bytes| bytes.is_some())
+    }
+
+    /// Reads the token item of this login; of several, the newest.
+    pub(crate) async fn token_item(&self, login: LoginId) -> Result<Option<TokenItem>> {
+        let values = self.read_store(self.token_item_name()?).await?;
+        let mut newest: Option<TokenItem> = None;
+        for value in &values {
+            match TokenItem::read(value) {
+                Ok(item) if item.login == login => {
+                    if newest.as_ref().is_none_or(|newest| newest.generation < item.generation) {
+                        newest = Some(item);
+                    }
+                }
+                Err(error @ RecordError::TooNew { .. }) => return Err(error.into()),
+                // Another login's, or damaged: a copy that is written again.
+                Ok(_) | Err(RecordError::Unreadable { .. }) => {}
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Whether the store can hold this token; where it can't, the sealed file
+    /// is the only copy.
+    pub(crate) fn store_can_hold(&self, item: &SecretBytes) -> bool {
+        let limit = self.store.store().capabilities().size_limit;
+        limit.is_none_or(|limit| item.len() <= limit)
+    }
+
+    pub(crate) async fn write_token_item(&self, item: &TokenItem) -> Result<()> {
+        let value = item.write();
+        let name = self.token_item_name()?;
+        if self.store_can_hold(&value) {
+            self.write_store(name, value).await
+        } else {
+            // An older token that fitted must not stay behind.
+            self.delete_from_store(name).await
+        }
+    }
+
+    pub(crate) async fn write_key_item(&self, item: &KeyItem) -> Result<()> {
+        self.write_store(self.key_item_name()?, item.write()).await
+    }
+
+    /// Deletes both items, unless the key item names another login by now.
+    pub(crate) async fn delete_items(&self, login: LoginId) -> Result<()> {
+        let keys = self.read_store(self.key_item_name()?).await?;
+        let is_anothers =
+            |value: &SecretBytes| KeyItem::read(value).is_ok_and(|item| item.login != login);
+        if keys.iter().any(is_anothers) {
+            return Ok(());
+        }
+        self.delete_from_store(self.token_item_name()?).await?;
+        self.delete_from_store(self.key_item_name()?).await
+    }
+
+    // The folder.
+
+    pub(crate) fn folder_mark(&self) -> Result<Option<FolderMark>> {
+        folder_mark(&self.folder)
+    }
+
+    pub(crate) fn write_folder_mark(&self, mark: FolderMark) -> Result<()> {
+        Ok(self.folder.replace(FOLDER, mark.write().expose())?)
+    }
+
+    /// Whether this process works in the folder that the login is kept in: the
+    /// lock of another folder would guard nothing. A folder that was wiped and
+    /// made again at the recorded path takes over by itself.
+    pub(crate) fn check_folder(&self, key: &KeyItem) -> Result<()> {
+        let Some(recorded) = &key.path else {
+            return Ok(());
+        };
+        let path = self.folder.path().map(path_text);
+        if path.as_ref() != Some(recorded) {
+            return Err(Error::new(
+                ErrorKind::KeptElsewhere,
+                format!("the login is kept in another folder: {recorded}"),
+            ));
+        }
+        if self.folder_mark()?.is_none_or(|mark| mark.id != key.folder) {
+            let kind = self.store.store().kind();
+            self.write_folder_mark(FolderMark::new(key.folder, kind))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tombstones(&self) -> Result<Tombstones> {
+        match self.folder.read(TOMBSTONE, SMALL_LIMIT)? {
+            Some(bytes) => Ok(Tombstones::read(&bytes)?),
+            None => Ok(Tombstones::default()),
+        }
+    }
+
+    pub(crate) fn bury(&self, login: LoginId) -> Result<()> {
+        let mut tombstones = match self.tombstones() {
+            // A damaged tombstone must not stop a logout.
+            Err(error) if error.kind() == ErrorKind::Corrupted => Tombstones::default(),
+            other => other?,
+        };
+        tombstones.bury(login);
+        Ok(self.folder.replace(TOMBSTONE, tombstones.write().expose())?)
+    }
+
+    /// The mark; one that can't be read counts as none, because its token's
+    /// generation could not be told.
+    pub(crate) fn mark(&self) -> Result<Option<Mark>> {
+        match self.folder.read(MARK, SMALL_LIMIT)? {
+            Some(bytes) => match Mark::read(&bytes) {
+                Ok(mark) => Ok(Some(mark)),
+                Err(error @ RecordError::TooNew { .. }) => Err(error.into()),
+                Err(RecordError::Unreadable { .. }) => Ok(None),
+            },
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn write_mark(&self, mark: &Mark) -> Result<()> {
+        Ok(self.folder.replace(MARK, mark.write().expose())?)
+    }
+
+    pub(crate) fn remove_mark(&self) -> Result<()> {
+        Ok(self.folder.remove(MARK)?)
+    }
+
+    /// Reads and opens the sealed file that the key names.
+    pub(crate) fn sealed(&self, key: &KeyItem) -> Result<SealedReading> {
+        let Some(bytes) = self.folder.read(&sealed_name(key.login), SEALED_LIMIT)? else {
+            return Ok(SealedReading::Absent);
+        };
+        let header = match sealed_file::header(bytes.expose()) {
+            Ok(header) => SealedHeader::read(header),
+            Err(SealedFileError::TooNew { version, .. }) => Err(RecordError::TooNew {
+                what: "sealed file",
+                version: version.into(),
+            }),
+            Err(_) => return Ok(SealedReading::Unreadable),
+        };
+        match header {
+            Ok(header) if header.key_id != key.key_id || header.login != key.login => {
+                return Ok(SealedReading::Foreign(Error::new(
+                    ErrorKind::Corrupted,
+                    "the sealed file belongs to another key than the store holds",
+                )));
+            }
+            Ok(header)
+                if header.application != self.names.application
+                    || header.profile != self.names.profile =>
+            {
+                return Ok(SealedReading::Unreadable);
+            }
+            Ok(_) => {}
+            Err(error @ RecordError::TooNew { .. }) => {
+                return Ok(SealedReading::Foreign(error.into()));
+            }
+            Err(RecordError::Unreadable { .. }) => return Ok(SealedReading::Unreadable),
+        }
+        match sealed_file::open(&key.key, bytes.expose()) {
+            Ok(plain) => match LoginRecord::read(&plain) {
+                Ok(record) => Ok(SealedReading::Present(record)),
+                Err(error @ RecordError::TooNew { .. }) => {
+                    Ok(SealedReading::Foreign(error.into()))
+                }
+                Err(RecordError::Unreadable { .. }) => Ok(SealedReading::Unreadable),
+            },
+            Err(_) => Ok(SealedReading::Unreadable),
+        }
+    }
+
+    pub(crate) fn seal(&self, key: &KeyItem, record: &LoginRecord) -> Vec<u8> {
+        let names = &self.names;
+        let header =
+            SealedHeader::new(&names.application, &names.profile, key, record.generation);
+        sealed_file::seal(&key.key, header.write().expose(), record.write().expose())
+    }
+
+    pub(crate) fn write_sealed(&self, key: &KeyItem, record: &LoginRecord) -> Result<()> {
+        let sealed = self.seal(key, record);
+        Ok(self.folder.replace(&sealed_name(key.login), &sealed)?)
+    }
+
+    pub(crate) fn prepare_sealed(&self, login: LoginId, size: usize) -> Result<PreparedFile> {
+        Ok(self.folder.prepare(&sealed_name(login), size)?)
+    }
+
+    pub(crate) fn sealed_size(&self, login: LoginId) -> usize {
+        let bytes = self.folder.read(&sealed_name(login), SEALED_LIMIT);
+        bytes.ok().flatten().map_or(0, |bytes| bytes.len())
+    }
+
+    pub(crate) fn remove_sealed(&self, login: LoginId) -> Result<()> {
+        Ok(self.folder.remove(&sealed_name(login))?)
+    }
+
+    pub(crate) fn set_sealed_aside(&self, login: LoginId) -> Result<String> {
+        Ok(self.folder.set_aside(&sealed_name(login))?)
+    }
+
+    /// Whether any sealed file lies here, of whichever login.
+    pub(crate) fn has_any_sealed(&self) -> Result<bool> {
+        let names = self.folder.names()?;
+        Ok(names.iter().any(|name| is_sealed_name(name)))
+    }
+
+    /// The login whose sealed file lies here, if there is exactly one.
+    pub(crate) fn only_login(&self) -> Option<LoginId> {
+        let names = self.folder.names().ok()?;
+        let mut logins = names.iter().filter(|name| is_sealed_name(name));
+        match (logins.next(), logins.next()) {
+            (Some(name), None) => {
+                let id = data_encoding::HEXLOWER.decode(&name.as_bytes()[7..]).ok()?;
+                Some(LoginId(id.try_into().ok()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Removes every sealed file but this login's.
+    pub(crate) fn remove_other_sealed(&self, login: LoginId) -> Result<()> {
+        let keep = sealed_name(login);
+        for name in self.folder.names()? {
+            if is_sealed_name(&name) && name != keep {
+                self.folder.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_sealed_name(name: &str) -> bool {
+    name.strip_prefix("sealed.")
+        .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+pub(crate) fn folder_mark(folder: &StateFolder) -> Result<Option<FolderMark>> {
+    match folder.read(FOLDER, SMALL_LIMIT)? {
+        Some(bytes) => match FolderMark::read(&bytes) {
+            Ok(mark) => Ok(Some(mark)),
+            Err(error @ RecordError::TooNew { .. }) => Err(error.into()),
+            Err(RecordError::Unreadable { .. }) => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
+/// How a folder's path is recorded in the key item.
+pub(crate) fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+pub(crate) fn key_item_name(names: &Names) -> Result<ItemName> {
+    Ok(ItemName::new(&names.application, &format!("{}#key", names.profile))?)
+}
+
+/// Reads a key item: of several, the first that `fits`, or the first.
+pub(crate) fn choose_key_item(
+    values: Vec<SecretBytes>,
+    fits: impl Fn(&KeyItem) -> bool,
+) -> Result<Option<KeyItem>> {
+    let mut first = None;
+    let mut error = None;
+    for value in &values {
+        match KeyItem::read(value) {
+            Ok(item) if fits(&item) => return Ok(Some(item)),
+            Ok(item) => first = first.or(Some(item)),
+            Err(reason) => error = Some(reason),
+        }
+    }
+    match (first, error) {
+        (Some(item), _) => Ok(Some(item)),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Makes the store usable, asking a person if that is allowed, and reads the
+/// key item's values. Blocks; runs on the store's thread.
+pub(crate) fn unlock_and_read(
+    store: &dyn SecretStore,
+    item: &ItemName,
+    interaction: Interaction,
+) -> Result<Vec<SecretBytes>, StoreError> {
+    store.unlock(interaction)?;
+    store.get(item)
+}
+
+pub(crate) fn hung(store: &dyn SecretStore, operation: &'static str) -> Error {
+    StoreError::new(StoreErrorKind::Hung, store.kind(), operation).into()
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        let kind = match error {
+            RecordError::TooNew { .. } => ErrorKind::NewerVersion,
+            RecordError::Unreadable { .. } => ErrorKind::Corrupted,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// A generation's first value: the login itself.
+pub(crate) const FIRST_GENERATION: Generation = Generation(1);

@@ -1,0 +1,429 @@
+//! An application's vault: where its logins are kept, and how.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use vault_platform::clock::{Clock, SystemClock};
+use vault_platform::folder::{FolderOptions, StateFolder};
+use vault_platform::store::{
+    self, Interaction, KeySource, SecretStore, StoreKind, StoreOptions, StoreWorker,
+};
+
+use crate::display::ProfileSummary;
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::{Http, HttpOptions};
+use crate::profile::Profile;
+use crate::refresh::policy::RotationPolicy;
+use crate::refresh::refresher::Refresher;
+use crate::session::Session;
+use crate::storage::Names;
+
+/// What a vault was opened with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The store that the caller named, if any.
+    pub(crate) store: Option<StoreKind>,
+    /// Where the state folders lie; `None` where everything lives in memory.
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) interaction: Interaction,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) policy: Option<RotationPolicy>,
+    pub(crate) ca_certificates: Vec<String>,
+    pub(crate) allow_network_file_system: bool,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) store_deadline: Duration,
+    pub(crate) unlock_deadline: Duration,
+    pub(crate) revocation_deadline: Duration,
+    pub(crate) refresher: Refresher,
+    user_agent: String,
+    key: Option<KeySource>,
+    stores: Mutex<HashMap<StoreKind, StoreWorker>>,
+    memory_folders: Mutex<HashMap<String, StateFolder>>,
+}
+
+impl Settings {
+    /// The store of this kind, opened once.
+    pub(crate) fn store(&self, kind: StoreKind) -> Result<StoreWorker> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = stores.get(&kind) {
+            return Ok(worker.clone());
+        }
+        let mut options = StoreOptions::default();
+        options.state_root = self.root.clone();
+        options.key = self.key.as_ref().map(KeySource::duplicate);
+        let worker = StoreWorker::new(store::open(kind, &options)?);
+        stores.insert(kind, worker.clone());
+        Ok(worker)
+    }
+
+    /// A profile's folder in memory.
+    pub(crate) fn memory_folder(&self, profile: &str) -> StateFolder {
+        let mut folders = self.memory_folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.entry(profile.to_owned()).or_insert_with(StateFolder::in_memory).clone()
+    }
+
+    pub(crate) fn http(&self, ca_certificates: &[String]) -> Result<Http> {
+        let trusted = self.ca_certificates.iter().chain(ca_certificates);
+        Http::new(HttpOptions {
+            ca_certificates: trusted.map(|pem| pem.clone().into_bytes()).collect(),
+            user_agent: self.user_agent.clone(),
+            ..HttpOptions::default()
+        })
+    }
+}
+
+/// The vault of one application.
+///
+/// Cheap to clone; clones share everything.
+///
+/// ```no_run
+/// # async fn example() -> vault_core::Result<()> {
+/// let vault = vault_core::Vault::open("com.example.app")?;
+/// let session = vault.session("default")?;
+/// let token = session.access_token().await?;
+/// println!("Authorization: Bearer {}", token.expose());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Vault {
+    application: String,
+    settings: Arc<Settings>,
+    profiles: Arc<Mutex<HashMap<String, Arc<Profile>>>>,
+}
+
+impl Vault {
+    /// Opens the vault of an application with the operating system's store.
+    /// `application` is a reverse domain name by custom: `com.example.app`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a name that can't be used, and
+    /// [`ErrorKind::StateFolderUnwritable`] if the user has no home.
+    pub fn open(application: &str) -> Result<Self> {
+        Self::builder(application).open()
+    }
+
+    /// A vault with other choices than [`Vault::open`] makes.
+    #[must_use]
+    pub fn builder(application: &str) -> VaultBuilder {
+        VaultBuilder::new(application)
+    }
+
+    /// The session of one profile: one login. It need not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a name that can't be used.
+    pub fn session(&self, profile: &str) -> Result<Session> {
+        check_name("profile", profile)?;
+        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        let profile = profiles.entry(profile.to_owned()).or_insert_with(|| {
+            let names =
+                Names { application: self.application.clone(), profile: profile.to_owned() };
+            Arc::new(Profile::new(names, self.settings.clone()))
+        });
+        Ok(Session::new(profile.clone()))
+    }
+
+    /// The application's name.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// The profiles of this application that have a folder, by name, each with
+    /// its display copy. Asks no store and unlocks nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the application's folder can't be read. A single profile's error
+    /// stands in its place.
+    pub fn profiles(&self) -> Result<Vec<(String, Result<ProfileSummary>)>> {
+        let options =
+            FolderOptions { allow_network_file_system: self.settings.allow_network_file_system };
+        let mut found = Vec::new();
+        let mut add = |name: String, folder: Result<Option<StateFolder>>| {
+            let summary = folder.and_then(|folder| match folder {
+                Some(folder) => ProfileSummary::read(&folder),
+                None => Ok(None),
+            });
+            if let Some(summary) = summary.transpose() {
+                found.push((name, summary));
+            }
+        };
+        match &self.settings.root {
+            None => {
+                let folders =
+                    self.settings.memory_folders.lock().unwrap_or_else(PoisonError::into_inner);
+                for (name, folder) in folders.iter() {
+                    add(name.clone(), Ok(Some(folder.clone())));
+                }
+            }
+            Some(root) => {
+                let path = root.join(&self.application);
+                if let Some(application) = StateFolder::open(&path, options)? {
+                    for name in application.children()? {
+                        if check_name("profile", &name).is_ok() {
+                            let folder = StateFolder::open(&path.join(&name), options);
+                            add(name, folder.map_err(Error::from));
+                        }
+                    }
+                }
+            }
+        }
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(found)
+    }
+
+    /// Where the state folders lie; `None` where everything lives in memory.
+    #[must_use]
+    pub fn state_root(&self) -> Option<&std::path::Path> {
+        self.settings.root.as_deref()
+    }
+
+    /// Waits until no refresh is between send and commit, at most for
+    /// `deadline`. Returns whether that was reached. Normal exit does this by
+    /// itself.
+    #[must_use]
+    pub fn close(self, deadline: Duration) -> bool {
+        crate::exit::settle(deadline)
+    }
+}
+
+/// Choices for a vault.
+#[derive(Debug)]
+pub struct VaultBuilder {
+    application: String,
+    store: Option<StoreKind>,
+    root: Option<PathBuf>,
+    key: Option<KeySource>,
+    interaction: Interaction,
+    clock: Arc<dyn Clock>,
+    policy: Option<RotationPolicy>,
+    ca_certificates: Vec<String>,
+    user_agent: String,
+    allow_network_file_system: bool,
+    lock_timeout: Duration,
+    store_deadline: Duration,
+}
+
+impl VaultBuilder {
+    fn new(application: &str) -> Self {
+        Self {
+            application: application.to_owned(),
+            store: None,
+            root: None,
+            key: None,
+            interaction: Interaction::Allowed,
+            clock: Arc::new(SystemClock),
+            policy: None,
+            ca_certificates: Vec::new(),
+            user_agent: format!("{application} vault-core/{}", env!("CARGO_PKG_VERSION")),
+            allow_network_file_system: false,
+            lock_timeout: Duration::from_secs(30),
+            store_deadline: Duration::from_secs(10),
+        }
+    }
+
+    /// Names the store. Without this a profile's own store is used, and for a
+    /// new profile the operating system's; nothing is ever downgraded
+    /// silently.
+    #[must_use]
+    pub fn store(mut self, kind: StoreKind) -> Self {
+        self.store = Some(kind);
+        self
+    }
+
+    /// Puts the state folders below another folder. A login lives in one
+    /// folder only: the lock of another would guard nothing.
+    #[must_use]
+    pub fn state_root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = Some(root.into());
+        self
+    }
+
+    /// The key of the encrypted-file store.
+    #[must_use]
+    pub fn key_source(mut self, key: KeySource) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Whether a person may be asked to unlock the store.
+    #[must_use]
+    pub fn interaction(mut self, interaction: Interaction) -> Self {
+        self.interaction = interaction;
+        self
+    }
+
+    /// Another clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What the authorization server does with a refresh token that comes
+    /// again; recorded with the next login.
+    #[must_use]
+    pub fn rotation_policy(mut self, policy: RotationPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Trusts a certificate authority (PEM) besides the system's; recorded
+    /// with the next login.
+    #[must_use]
+    pub fn ca_certificate(mut self, pem: impl Into<String>) -> Self {
+        self.ca_certificates.push(pem.into());
+        self
+    }
+
+    /// The `User-Agent` of every request.
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Uses a state folder on a network file system, although many of them
+    /// lose locks silently.
+    #[must_use]
+    pub fn allow_network_file_system(mut self, allow: bool) -> Self {
+        self.allow_network_file_system = allow;
+        self
+    }
+
+    /// How long a caller waits for a token that another process refreshes: 30
+    /// seconds, longer than a refresh may take.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// How long a read of the store may take before it counts as hung: 10
+    /// seconds.
+    #[must_use]
+    pub fn store_deadline(mut self, deadline: Duration) -> Self {
+        self.store_deadline = deadline;
+        self
+    }
+
+    /// Opens the vault. Touches nothing yet: no folder, no store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a name that can't be used, and
+    /// [`ErrorKind::StateFolderUnwritable`] if the user has no home.
+    pub fn open(self) -> Result<Vault> {
+        check_name("application", &self.application)?;
+        let root = match (self.store, self.root) {
+            (Some(StoreKind::Memory), _) => None,
+            (_, Some(root)) => Some(std::path::absolute(root).map_err(|error| {
+                Error::new(ErrorKind::StateFolderUnwritable, "the state folder has no path")
+                    .because(error)
+            })?),
+            (_, None) => Some(vault_platform::dirs::state_root().map_err(|error| {
+                Error::new(ErrorKind::StateFolderUnwritable, "the user has no home folder")
+                    .because(error)
+            })?),
+        };
+        let settings = Settings {
+            store: self.store,
+            root,
+            interaction: self.interaction,
+            clock: self.clock,
+            policy: self.policy,
+            ca_certificates: self.ca_certificates,
+            allow_network_file_system: self.allow_network_file_system,
+            lock_timeout: self.lock_timeout,
+            store_deadline: self.store_deadline,
+            unlock_deadline: Duration::from_secs(120),
+            revocation_deadline: Duration::from_secs(5),
+            refresher: Refresher::default(),
+            user_agent: self.user_agent,
+            key: self.key,
+            stores: Mutex::default(),
+            memory_folders: Mutex::default(),
+        };
+        Ok(Vault {
+            application: self.application,
+            settings: Arc::new(settings),
+            profiles: Arc::default(),
+        })
+    }
+}
+
+/// Names become folders and keys of stores: nothing that could leave the
+/// folder, be read as two names, or look like another.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || "._-@+".contains(character);
+    if name.is_empty() || name.len() > 100 || !name.chars().all(fits) || name.starts_with('.') {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "`{}` can't be the name of a {what}: up to 100 letters, digits and . _ - @ +, \
+                 not starting with a dot",
+                name.escape_default()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What a store said when it was asked to prove itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoreProof {
+    /// Its kind.
+    pub kind: StoreKind,
+    /// Who answers.
+    pub provider: String,
+}
+
+/// Writes an item, reads it back and deletes it. Runs on the store's thread.
+pub(crate) fn prove(
+    store: &dyn SecretStore,
+    application: &str,
+    profile: &str,
+    interaction: Interaction,
+) -> Result<StoreProof> {
+    use vault_platform::secret::SecretBytes;
+    use vault_platform::store::ItemName;
+    store.unlock(interaction)?;
+    let item = ItemName::new(application, &format!("{profile}#probe"))?;
+    let random: [u8; 16] = vault_platform::random::bytes();
+    let text = data_encoding::HEXLOWER.encode(&random);
+    let value = SecretBytes::from(text.into_bytes());
+    store.set(&item, &value)?;
+    let read = store.get(&item)?;
+    store.delete(&item)?;
+    if read.len() == 1 && read.iter().all(|read| read.same_as(&value)) {
+        Ok(StoreProof { kind: store.kind(), provider: store.provider() })
+    } else {
+        Err(Error::new(
+            ErrorKind::StoreFailed,
+            format!("the {} store did not give back what was written to it", store.kind()),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_leave_their_folder_are_refused() {
+        for name in ["", ".", "..", "../x", "a/b", "a\\b", "a:b", "a#key", ".hidden", "a b", "ä"] {
+            let error = check_name("profile", name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
+        }
+        for name in ["default", "com.example.app", "me@example.com", "work-2"] {
+            assert!(check_name("profile", name).is_ok(), "{name}");
+        }
+    }
+}
