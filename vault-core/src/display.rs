@@ -7,8 +7,9 @@ use vault_platform::folder::StateFolder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
-use crate::record::VERSION;
+use crate::record::{CacheKey, LoginRecord, VERSION};
 use crate::secret_text::to_ascii_line;
+use crate::storage::Storage;
 
 const PROFILE: &str = "profile.json";
 const HISTORY: &str = "history";
@@ -62,29 +63,23 @@ pub struct ProfileSummary {
 }
 
 impl ProfileSummary {
-    #[expect(clippy::too_many_arguments, reason = "a record, built in one place")]
-    pub(crate) fn new(
-        profile: &str,
-        state: LoginState,
-        settings: &crate::record::LoginSettings,
-        store: String,
-        expires_at_ms: Option<u64>,
-        generation: Generation,
-        last_refresh_at_ms: u64,
-    ) -> Self {
+    /// The display copy of a login.
+    pub(crate) fn of(storage: &Storage, record: &LoginRecord, state: LoginState) -> Self {
+        let settings = &record.settings;
+        let own_token = record.access(&CacheKey::default());
         Self {
             v: VERSION,
-            profile: profile.to_owned(),
+            profile: storage.names.profile.clone(),
             state,
             account: settings.account.clone(),
             issuer: settings.issuer.clone(),
             client_id: settings.client_id.clone(),
             scope: settings.scope.clone(),
-            store,
-            expires_at_ms,
-            generation: generation.0,
+            store: storage.store.store().kind().to_string(),
+            expires_at_ms: own_token.and_then(|cached| cached.life.ends_at_wall_ms()),
+            generation: record.generation.0,
             logged_in_at_ms: settings.logged_in.wall_ms,
-            last_refresh_at_ms,
+            last_refresh_at_ms: record.refreshed.wall_ms,
         }
     }
 
@@ -170,7 +165,10 @@ impl HistoryEntry {
             && bytes.len() > HISTORY_LIMIT
         {
             let tail = &bytes.expose()[bytes.len() - HISTORY_LIMIT / 2..];
-            let whole_lines = tail.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let whole_lines = tail
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(0, |at| at + 1);
             folder.replace(HISTORY, &tail[whole_lines..])?;
         }
         Ok(())

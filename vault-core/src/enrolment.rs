@@ -95,10 +95,11 @@ pub(crate) async fn log_in(
     let storage = profile.storage_for_login()?;
     prove_store(profile, &storage).await?;
     let deadline = Instant::now() + request.timeout.unwrap_or(LoginRequest::BROWSER_TIMEOUT);
-    let _login_lock = match wait_for_turn(profile, &storage, request, &*interaction, deadline).await? {
-        Turn::Mine(lock) => lock,
-        Turn::Served(report) => return Ok(report),
-    };
+    let _login_lock =
+        match wait_for_turn(profile, &storage, request, &*interaction, deadline).await? {
+            Turn::Mine(lock) => lock,
+            Turn::Served(report) => return Ok(report),
+        };
     storage.shared.login_begins();
     let made = make_login(profile, &storage, request, &*interaction).await;
     storage.shared.login_ended(made.is_ok());
@@ -121,7 +122,10 @@ async fn make_login(
             "the authorization server gave no refresh token; many want the scope `offline_access`",
         )
     })?;
-    let claims = tokens.id_token.as_ref().and_then(|token| jwt::claims(token.expose()));
+    let claims = tokens
+        .id_token
+        .as_ref()
+        .and_then(|token| jwt::claims(token.expose()));
     let account = claims.as_ref().and_then(jwt::Claims::account_label);
     let subject = claims.and_then(|claims| claims.sub);
     let settings = LoginSettings {
@@ -161,7 +165,10 @@ pub(crate) async fn import(
         }
         Server::TokenEndpoint(token_endpoint) => {
             let issuer = token_endpoint.origin().ascii_serialization();
-            (issuer.clone(), Endpoints::for_token_endpoint(issuer, token_endpoint)?)
+            (
+                issuer.clone(),
+                Endpoints::for_token_endpoint(issuer, token_endpoint)?,
+            )
         }
     };
     let settings = LoginSettings {
@@ -197,7 +204,10 @@ fn check_token(token: RefreshToken) -> Result<RefreshToken> {
         text if text.trim() != text => "it begins or ends with a space",
         _ => return Ok(token),
     };
-    Err(Error::new(ErrorKind::InvalidInput, format!("this can't be a refresh token: {problem}")))
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("this can't be a refresh token: {problem}"),
+    ))
 }
 
 fn report(storage: &Storage, settings: &LoginSettings, shared: bool) -> LoginReport {
@@ -218,7 +228,12 @@ async fn prove_store(profile: &Profile, storage: &Storage) -> Result<()> {
     let interaction = profile.settings.interaction;
     let deadline = profile.settings.unlock_deadline;
     let proof = storage.store.call(move |store| {
-        Ok::<_, StoreError>(prove(store, &names.application, &names.profile, interaction))
+        Ok::<_, StoreError>(prove(
+            store,
+            &names.application,
+            &names.profile,
+            interaction,
+        ))
     });
     match tokio::time::timeout(deadline, proof).await {
         Ok(proof) => proof?.map(drop),
@@ -283,7 +298,10 @@ async fn poll_login_lock(storage: &Storage, deadline: Instant) -> Result<Option<
 }
 
 fn login_under_way() -> Error {
-    Error::new(ErrorKind::LockTimeout, "another process is still logging in")
+    Error::new(
+        ErrorKind::LockTimeout,
+        "another process is still logging in",
+    )
 }
 
 /// Another account than before is shown and confirmed: the wrong browser
@@ -316,9 +334,7 @@ async fn check_account(
 
 /// The login that a logout ends: what the key item names, or what the folder
 /// still holds if the store has nothing.
-pub(crate) async fn current_login(
-    profile: &Profile,
-) -> Result<Option<(Arc<Storage>, LoginId)>> {
+pub(crate) async fn current_login(profile: &Profile) -> Result<Option<(Arc<Storage>, LoginId)>> {
     let look = profile.look(Waiting::Task).await;
     let Some(storage) = profile.storage()? else {
         return look.map(|_| None);
@@ -342,5 +358,9 @@ pub fn without_line_end(text: SecretString) -> SecretString {
     let line = text.expose();
     let trimmed = line.strip_suffix('\n').unwrap_or(line);
     let trimmed = trimmed.strip_suffix('\r').unwrap_or(trimmed);
-    if trimmed.len() == line.len() { text } else { SecretString::from(trimmed.to_owned()) }
+    if trimmed.len() == line.len() {
+        text
+    } else {
+        SecretString::from(trimmed.to_owned())
+    }
 }

@@ -220,9 +220,10 @@ impl From<FolderError> for Error {
             FolderError::NotPrivate { .. }
             | FolderError::NotOwner { .. }
             | FolderError::Link { .. }
-            | FolderError::NotFolder { .. } => {
-                (ErrorKind::StateFolderUnsafe, "the state folder is not safe to use")
-            }
+            | FolderError::NotFolder { .. } => (
+                ErrorKind::StateFolderUnsafe,
+                "the state folder is not safe to use",
+            ),
             FolderError::NetworkFileSystem { .. } => (
                 ErrorKind::NetworkFileSystem,
                 "the state folder lies on a network file system",
@@ -249,7 +250,10 @@ impl From<LockError> for Error {
 
 impl From<BadItemName> for Error {
     fn from(error: BadItemName) -> Self {
-        Self::new(ErrorKind::InvalidInput, "the store can't hold an item of this name")
-            .because(error)
+        Self::new(
+            ErrorKind::InvalidInput,
+            "the store can't hold an item of this name",
+        )
+        .because(error)
     }
 }

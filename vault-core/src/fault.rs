@@ -15,14 +15,18 @@ static INJECTED: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new(
 /// Puts a fault into this process from now on.
 #[cfg(feature = "fault-points")]
 pub fn inject(fault: &str) {
-    let mut injected = INJECTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut injected = INJECTED
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     injected.push(fault.to_owned());
 }
 
 /// Whether this process has the fault.
 #[cfg(feature = "fault-points")]
 pub(crate) fn is_injected(fault: &str) -> bool {
-    let injected = INJECTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let injected = INJECTED
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     injected.iter().any(|name| name == fault)
 }
 

@@ -122,7 +122,10 @@ mod tests {
     #[test]
     fn without_a_lifetime_it_lives_until_it_is_refused() {
         let clock = ManualClock::new();
-        let life = Life { lifetime_ms: None, ..an_hour(&clock) };
+        let life = Life {
+            lifetime_ms: None,
+            ..an_hour(&clock)
+        };
         clock.advance(1000 * HOUR);
         assert_eq!(life.left(&clock.now()), None);
     }

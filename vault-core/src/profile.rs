@@ -93,7 +93,9 @@ impl Profile {
     // The folder and the store.
 
     fn folder_options(&self) -> FolderOptions {
-        FolderOptions { allow_network_file_system: self.settings.allow_network_file_system }
+        FolderOptions {
+            allow_network_file_system: self.settings.allow_network_file_system,
+        }
     }
 
     /// The profile's folder, if there is one.
@@ -226,8 +228,8 @@ impl Profile {
                 storage::unlock_and_read(store, &item, interaction)
             })?,
             Waiting::Task => {
-                let call = worker
-                    .call(move |store| storage::unlock_and_read(store, &item, interaction));
+                let call =
+                    worker.call(move |store| storage::unlock_and_read(store, &item, interaction));
                 match tokio::time::timeout(deadline, call).await {
                     Ok(values) => values.map_err(|error: StoreError| error)?,
                     Err(_) => return Err(storage::hung(worker.store().as_ref(), "read")),
@@ -257,7 +259,10 @@ impl Profile {
         {
             return Ok(look);
         }
-        let Some(key) = self.read_key(&storage.store, Some(&storage), waiting).await? else {
+        let Some(key) = self
+            .read_key(&storage.store, Some(&storage), waiting)
+            .await?
+        else {
             self.forget();
             return self.look_without_key(&storage);
         };
@@ -273,8 +278,8 @@ impl Profile {
             None => Ok(None),
             Some(key) => {
                 let root = self.settings.root.as_ref();
-                let here = root
-                    .map(|root| root.join(&self.names.application).join(&self.names.profile));
+                let here =
+                    root.map(|root| root.join(&self.names.application).join(&self.names.profile));
                 let here = here.as_deref().map(storage::path_text);
                 match key.path {
                     Some(elsewhere) if Some(&elsewhere) != here.as_ref() => Err(Error::new(
@@ -293,7 +298,11 @@ impl Profile {
     fn look_without_key(&self, storage: &Storage) -> Result<Look> {
         let tombstones = storage.tombstones()?;
         if !storage.has_any_sealed()? {
-            return Ok(if tombstones.is_empty() { Look::NotLoggedIn } else { Look::LoggedOut });
+            return Ok(if tombstones.is_empty() {
+                Look::NotLoggedIn
+            } else {
+                Look::LoggedOut
+            });
         }
         if !tombstones.is_empty() {
             return Ok(Look::LoggedOut);
@@ -314,10 +323,14 @@ impl Profile {
         if storage.tombstones()?.has(key.login) {
             self.forget();
             // Another login may have come since.
-            return Ok(if storage.has_any_sealed()? { None } else { Some(Look::LoggedOut) });
+            return Ok(if storage.has_any_sealed()? {
+                None
+            } else {
+                Some(Look::LoggedOut)
+            });
         }
         let record = match storage.sealed(key)? {
-            SealedReading::Present(record) => record,
+            SealedReading::Present(record) => *record,
             SealedReading::Absent => return Ok(None),
             SealedReading::Unreadable => return Ok(Some(Look::Damaged)),
             SealedReading::Foreign(error) => return Err(error),
@@ -353,7 +366,11 @@ impl Profile {
 
     /// Step 1 of the protocol: a token from memory, if nothing has moved since
     /// it was read. No lock of the file system, no store, no network.
-    pub(crate) fn cached(&self, key: &CacheKey, min_valid: Option<Duration>) -> Option<CachedToken> {
+    pub(crate) fn cached(
+        &self,
+        key: &CacheKey,
+        min_valid: Option<Duration>,
+    ) -> Option<CachedToken> {
         let mut cache = lock(&self.cache);
         let (storage, version) = cache.source.as_ref()?;
         if storage.shared.version() != Some(*version) {
@@ -383,7 +400,9 @@ pub(crate) fn is_fresh(cached: &CachedToken, min_valid: Option<Duration>, now: &
         return true;
     };
     let mandatory = policy::mandatory_window(lifetime);
-    let asked = min_valid.unwrap_or_default().min(lifetime.saturating_sub(mandatory));
+    let asked = min_valid
+        .unwrap_or_default()
+        .min(lifetime.saturating_sub(mandatory));
     left > mandatory.max(asked)
 }
 

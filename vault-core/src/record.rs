@@ -132,7 +132,9 @@ impl KeyItem {
     pub(crate) fn write(&self) -> SecretBytes {
         to_ascii_line(&KeyItemLine {
             v: VERSION,
-            key: SecretText(SecretString::from(BASE64URL_NOPAD.encode(self.key.expose()))),
+            key: SecretText(SecretString::from(
+                BASE64URL_NOPAD.encode(self.key.expose()),
+            )),
             key_id: self.key_id,
             login: self.login,
             issuer: self.issuer.clone(),
@@ -160,7 +162,6 @@ impl KeyItem {
             path: line.path,
         })
     }
-
 }
 
 /// The clear header of `sealed.<login id>`, authenticated byte for byte.
@@ -202,7 +203,9 @@ impl SealedHeader {
         if header.kind == "login" {
             Ok(header)
         } else {
-            Err(RecordError::Unreadable { what: "sealed file's header" })
+            Err(RecordError::Unreadable {
+                what: "sealed file's header",
+            })
         }
     }
 }
@@ -400,7 +403,10 @@ pub(crate) struct Tombstones {
 
 impl Default for Tombstones {
     fn default() -> Self {
-        Self { v: VERSION, logins: Vec::new() }
+        Self {
+            v: VERSION,
+            logins: Vec::new(),
+        }
     }
 }
 
@@ -443,7 +449,11 @@ pub(crate) struct FolderMark {
 
 impl FolderMark {
     pub(crate) fn new(id: FolderId, store: StoreKind) -> Self {
-        Self { v: VERSION, id, store }
+        Self {
+            v: VERSION,
+            id,
+            store,
+        }
     }
 
     pub(crate) fn write(&self) -> SecretBytes {
@@ -461,7 +471,11 @@ fn secret_text(text: &str) -> SecretText {
 
 /// A key item's fingerprint of a token, which only its holder can make.
 pub(crate) fn fingerprint(key: &SealingKey, token: &str) -> Fingerprint {
-    Fingerprint(vault_platform::sealed_file::keyed_fingerprint(key, "token", token.as_bytes()))
+    Fingerprint(vault_platform::sealed_file::keyed_fingerprint(
+        key,
+        "token",
+        token.as_bytes(),
+    ))
 }
 
 /// A name for a login's sealed file.

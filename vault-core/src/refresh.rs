@@ -2,14 +2,18 @@
 //! done with the answer.
 //!
 //! [`protocol`] decides, as pure state machines over facts; [`policy`] holds
-//! the numbers. The other modules act: [`claim`] is the right to spend a token,
-//! [`driver`] carries out a refresh, [`install`] a login, [`ending`] a logout,
-//! and [`refresher`] is the thread on which they run.
+//! the numbers. The other modules act: `claim` is the right to spend a token,
+//! `driver` carries out a refresh, `install` a login, `ending` a logout, and
+//! `refresher` is the thread on which they run.
 
 pub(crate) mod claim;
+pub(crate) mod description;
 pub(crate) mod driver;
-pub(crate) mod ending;
+pub mod ending;
+pub(crate) mod farewell;
 pub(crate) mod install;
+pub(crate) mod meaning;
 pub mod policy;
 pub mod protocol;
 pub(crate) mod refresher;
+pub(crate) mod renewal;

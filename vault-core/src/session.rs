@@ -14,7 +14,8 @@ use crate::identity::{Fingerprint, Generation, LoginId};
 use crate::login::{LoginInteraction, LoginRequest};
 use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh};
 use crate::record::{CacheKey, CachedToken};
-use crate::refresh::driver::{self, Request, Supplied, describe};
+use crate::refresh::description::describe;
+use crate::refresh::driver::{self, Request, Supplied};
 use crate::refresh::ending::{self, LogoutReport};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::Failure;
@@ -195,7 +196,12 @@ impl Session {
             Some(cached) => Ok(self.present(supplied(cached))),
             None => {
                 let min_valid = options.min_valid;
-                self.supply(Request { key, min_valid, ..Request::default() }).await
+                self.supply(Request {
+                    key,
+                    min_valid,
+                    ..Request::default()
+                })
+                .await
             }
         }
     }
@@ -210,7 +216,13 @@ impl Session {
         let refused = Some(Fingerprint::of(refused.expose()));
         let min_valid = options.min_valid;
         let key = options.cache_key();
-        self.supply(Request { key, min_valid, refused, ..Request::default() }).await
+        self.supply(Request {
+            key,
+            min_valid,
+            refused,
+            ..Request::default()
+        })
+        .await
     }
 
     /// Refreshes now, because a person asks: also while others stay away from
@@ -221,9 +233,18 @@ impl Session {
     /// As [`Session::access_token`].
     pub async fn refresh_now(&self, options: &TokenOptions) -> Result<Token> {
         let key = options.cache_key();
-        let refused = self.stored(&key).await?.map(|cached| Fingerprint::of(cached.token.expose()));
+        let refused = self
+            .stored(&key)
+            .await?
+            .map(|cached| Fingerprint::of(cached.token.expose()));
         let min_valid = options.min_valid;
-        self.supply(Request { key, min_valid, refused, insist: true }).await
+        self.supply(Request {
+            key,
+            min_valid,
+            refused,
+            insist: true,
+        })
+        .await
     }
 
     /// Logs in, or again: tells the user through `interaction` what to do.
@@ -237,7 +258,8 @@ impl Session {
         interaction: Arc<dyn LoginInteraction>,
     ) -> Result<LoginReport> {
         let profile = self.profile.clone();
-        self.run(async move { enrolment::log_in(&profile, &request, interaction).await }).await
+        self.run(async move { enrolment::log_in(&profile, &request, interaction).await })
+            .await
     }
 
     /// Takes over a refresh token that was issued to another program.
@@ -249,7 +271,8 @@ impl Session {
     /// an earlier login as it was.
     pub async fn import(&self, import: Import, token: RefreshToken) -> Result<LoginReport> {
         let profile = self.profile.clone();
-        self.run(async move { enrolment::import(&profile, import, token).await }).await
+        self.run(async move { enrolment::import(&profile, import, token).await })
+            .await
     }
 
     /// Logs out for good, in all processes, and revokes the refresh token if
@@ -279,7 +302,9 @@ impl Session {
     /// [`ErrorKind::NotLoggedIn`] and the failures of store and folder.
     pub async fn inspect(&self) -> Result<Inspection> {
         let profile = self.profile.clone();
-        let look = self.run(async move { profile.look(Waiting::Task).await }).await?;
+        let look = self
+            .run(async move { profile.look(Waiting::Task).await })
+            .await?;
         self.inspection(look)
     }
 
@@ -302,10 +327,18 @@ impl Session {
     /// The store's failure.
     pub async fn prove_store(&self) -> Result<StoreProof> {
         let worker = self.profile.store_in_use()?;
-        let (names, interaction) = (self.profile.names.clone(), self.profile.settings.interaction);
+        let (names, interaction) = (
+            self.profile.names.clone(),
+            self.profile.settings.interaction,
+        );
         self.run(async move {
             let proof = worker.call(move |store| {
-                Ok(prove(store, &names.application, &names.profile, interaction))
+                Ok(prove(
+                    store,
+                    &names.application,
+                    &names.profile,
+                    interaction,
+                ))
             });
             proof.await?
         })
@@ -323,7 +356,10 @@ impl Session {
 
     async fn stored(&self, key: &CacheKey) -> Result<Option<CachedToken>> {
         let profile = self.profile.clone();
-        match self.run(async move { profile.look(Waiting::Task).await }).await? {
+        match self
+            .run(async move { profile.look(Waiting::Task).await })
+            .await?
+        {
             Look::Login(login) => Ok(login.record.access(key).cloned()),
             _ => Ok(None),
         }
@@ -379,7 +415,13 @@ impl Session {
             }
             Look::Login(login) => *login,
         };
-        let LookedLogin { key, record, refused, unconfirmed, backing_off } = login;
+        let LookedLogin {
+            key,
+            record,
+            refused,
+            unconfirmed,
+            backing_off,
+        } = login;
         let storage = profile.storage()?;
         let store = profile.store_in_use()?;
         let store = store.store();
@@ -426,7 +468,11 @@ impl Session {
 }
 
 fn supplied(token: CachedToken) -> Supplied {
-    Supplied { token, refreshed: false, failure: None }
+    Supplied {
+        token,
+        refreshed: false,
+        failure: None,
+    }
 }
 
 /// Step 3 of the protocol: within a process, one flow at a time; who waited

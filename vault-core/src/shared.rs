@@ -119,10 +119,13 @@ impl Shared {
         };
         if self.writable() {
             let retry_at = milliseconds(now.since_boot + pause);
-            self.word(FAILURE).store(in_a_row << 8 | failure as u64, Ordering::Release);
-            self.word(RETRY_BOOT).store(boot_number(now.boot), Ordering::Release);
+            self.word(FAILURE)
+                .store(in_a_row << 8 | failure as u64, Ordering::Release);
+            self.word(RETRY_BOOT)
+                .store(boot_number(now.boot), Ordering::Release);
             self.word(RETRY_AT).store(retry_at, Ordering::Release);
-            self.word(FAILED_ATTEMPT).store(self.attempts(), Ordering::Release);
+            self.word(FAILED_ATTEMPT)
+                .store(self.attempts(), Ordering::Release);
         }
         pause
     }
@@ -149,7 +152,11 @@ impl Shared {
     /// Publishes how it ended; the caller still holds the login lock.
     pub(crate) fn login_ended(&self, succeeded: bool) {
         let number = self.newest_login() >> 2;
-        let outcome = if succeeded { LOGIN_SUCCEEDED } else { LOGIN_FAILED };
+        let outcome = if succeeded {
+            LOGIN_SUCCEEDED
+        } else {
+            LOGIN_FAILED
+        };
         self.publish_login(number << 2 | outcome);
     }
 
@@ -188,7 +195,9 @@ impl Shared {
 
 fn boot_number(boot: BootId) -> u64 {
     let (bytes, _) = boot.0.split_at(8);
-    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -243,7 +252,10 @@ mod tests {
         let before_failure = shared.attempts();
         shared.share_failure(Failure::LoginRequired, None, &clock.now());
         assert_eq!(shared.failed_since(before_failure), None);
-        assert_eq!(shared.failed_since(before_failure - 1), Some(Failure::LoginRequired));
+        assert_eq!(
+            shared.failed_since(before_failure - 1),
+            Some(Failure::LoginRequired)
+        );
     }
 
     #[test]

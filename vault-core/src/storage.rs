@@ -47,7 +47,7 @@ pub(crate) enum SealedReading {
     Unreadable,
     /// Another key's, or a newer version's.
     Foreign(Error),
-    Present(LoginRecord),
+    Present(Box<LoginRecord>),
 }
 
 /// One profile's stored things.
@@ -104,7 +104,10 @@ impl Storage {
     /// Writes the store on its thread, however long it takes: a write that was
     /// given up could land later, over a newer one.
     async fn write_store(&self, item: ItemName, value: SecretBytes) -> Result<()> {
-        Ok(self.store.call(move |store| store.set(&item, &value)).await?)
+        Ok(self
+            .store
+            .call(move |store| store.set(&item, &value))
+            .await?)
     }
 
     async fn delete_from_store(&self, item: ItemName) -> Result<()> {
@@ -137,7 +140,10 @@ impl Storage {
         for value in &values {
             match TokenItem::read(value) {
                 Ok(item) if item.login == login => {
-                    if newest.as_ref().is_none_or(|newest| newest.generation < item.generation) {
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| newest.generation < item.generation)
+                    {
                         newest = Some(item);
                     }
                 }
@@ -228,7 +234,9 @@ impl Storage {
             other => other?,
         };
         tombstones.bury(login);
-        Ok(self.folder.replace(TOMBSTONE, tombstones.write().expose())?)
+        Ok(self
+            .folder
+            .replace(TOMBSTONE, tombstones.write().expose())?)
     }
 
     /// The mark; one that can't be read counts as none, because its token's
@@ -286,10 +294,8 @@ impl Storage {
         }
         match sealed_file::open(&key.key, bytes.expose()) {
             Ok(plain) => match LoginRecord::read(&plain) {
-                Ok(record) => Ok(SealedReading::Present(record)),
-                Err(error @ RecordError::TooNew { .. }) => {
-                    Ok(SealedReading::Foreign(error.into()))
-                }
+                Ok(record) => Ok(SealedReading::Present(Box::new(record))),
+                Err(error @ RecordError::TooNew { .. }) => Ok(SealedReading::Foreign(error.into())),
                 Err(RecordError::Unreadable { .. }) => Ok(SealedReading::Unreadable),
             },
             Err(_) => Ok(SealedReading::Unreadable),
@@ -298,8 +304,7 @@ impl Storage {
 
     pub(crate) fn seal(&self, key: &KeyItem, record: &LoginRecord) -> Vec<u8> {
         let names = &self.names;
-        let header =
-            SealedHeader::new(&names.application, &names.profile, key, record.generation);
+        let header = SealedHeader::new(&names.application, &names.profile, key, record.generation);
         sealed_file::seal(&key.key, header.write().expose(), record.write().expose())
     }
 
@@ -378,7 +383,10 @@ pub(crate) fn path_text(path: &Path) -> String {
 }
 
 pub(crate) fn key_item_name(names: &Names) -> Result<ItemName> {
-    Ok(ItemName::new(&names.application, &format!("{}#key", names.profile))?)
+    Ok(ItemName::new(
+        &names.application,
+        format!("{}#key", names.profile),
+    )?)
 }
 
 /// Reads a key item: of several, the first that `fits`, or the first.

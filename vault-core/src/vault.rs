@@ -50,9 +50,12 @@ impl Settings {
         if let Some(worker) = stores.get(&kind) {
             return Ok(worker.clone());
         }
-        let mut options = StoreOptions::default();
-        options.state_root = self.root.clone();
-        options.key = self.key.as_ref().map(KeySource::duplicate);
+        let options = StoreOptions {
+            state_root: self.root.clone(),
+            key: self.key.as_ref().map(KeySource::duplicate),
+            allow_network_file_system: self.allow_network_file_system,
+            ..StoreOptions::default()
+        };
         let worker = StoreWorker::new(store::open(kind, &options)?);
         stores.insert(kind, worker.clone());
         Ok(worker)
@@ -60,8 +63,14 @@ impl Settings {
 
     /// A profile's folder in memory.
     pub(crate) fn memory_folder(&self, profile: &str) -> StateFolder {
-        let mut folders = self.memory_folders.lock().unwrap_or_else(PoisonError::into_inner);
-        folders.entry(profile.to_owned()).or_insert_with(StateFolder::in_memory).clone()
+        let mut folders = self
+            .memory_folders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        folders
+            .entry(profile.to_owned())
+            .or_insert_with(StateFolder::in_memory)
+            .clone()
     }
 
     pub(crate) fn http(&self, ca_certificates: &[String]) -> Result<Http> {
@@ -121,8 +130,10 @@ impl Vault {
         check_name("profile", profile)?;
         let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
         let profile = profiles.entry(profile.to_owned()).or_insert_with(|| {
-            let names =
-                Names { application: self.application.clone(), profile: profile.to_owned() };
+            let names = Names {
+                application: self.application.clone(),
+                profile: profile.to_owned(),
+            };
             Arc::new(Profile::new(names, self.settings.clone()))
         });
         Ok(Session::new(profile.clone()))
@@ -142,8 +153,9 @@ impl Vault {
     /// If the application's folder can't be read. A single profile's error
     /// stands in its place.
     pub fn profiles(&self) -> Result<Vec<(String, Result<ProfileSummary>)>> {
-        let options =
-            FolderOptions { allow_network_file_system: self.settings.allow_network_file_system };
+        let options = FolderOptions {
+            allow_network_file_system: self.settings.allow_network_file_system,
+        };
         let mut found = Vec::new();
         let mut add = |name: String, folder: Result<Option<StateFolder>>| {
             let summary = folder.and_then(|folder| match folder {
@@ -156,8 +168,11 @@ impl Vault {
         };
         match &self.settings.root {
             None => {
-                let folders =
-                    self.settings.memory_folders.lock().unwrap_or_else(PoisonError::into_inner);
+                let folders = self
+                    .settings
+                    .memory_folders
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 for (name, folder) in folders.iter() {
                     add(name.clone(), Ok(Some(folder.clone())));
                 }
@@ -324,12 +339,18 @@ impl VaultBuilder {
         let root = match (self.store, self.root) {
             (Some(StoreKind::Memory), _) => None,
             (_, Some(root)) => Some(std::path::absolute(root).map_err(|error| {
-                Error::new(ErrorKind::StateFolderUnwritable, "the state folder has no path")
-                    .because(error)
+                Error::new(
+                    ErrorKind::StateFolderUnwritable,
+                    "the state folder has no path",
+                )
+                .because(error)
             })?),
             (_, None) => Some(vault_platform::dirs::state_root().map_err(|error| {
-                Error::new(ErrorKind::StateFolderUnwritable, "the user has no home folder")
-                    .because(error)
+                Error::new(
+                    ErrorKind::StateFolderUnwritable,
+                    "the user has no home folder",
+                )
+                .because(error)
             })?),
         };
         let settings = Settings {
@@ -395,7 +416,7 @@ pub(crate) fn prove(
     use vault_platform::secret::SecretBytes;
     use vault_platform::store::ItemName;
     store.unlock(interaction)?;
-    let item = ItemName::new(application, &format!("{profile}#probe"))?;
+    let item = ItemName::new(application, format!("{profile}#probe"))?;
     let random: [u8; 16] = vault_platform::random::bytes();
     let text = data_encoding::HEXLOWER.encode(&random);
     let value = SecretBytes::from(text.into_bytes());
@@ -403,11 +424,17 @@ pub(crate) fn prove(
     let read = store.get(&item)?;
     store.delete(&item)?;
     if read.len() == 1 && read.iter().all(|read| read.same_as(&value)) {
-        Ok(StoreProof { kind: store.kind(), provider: store.provider() })
+        Ok(StoreProof {
+            kind: store.kind(),
+            provider: store.provider(),
+        })
     } else {
         Err(Error::new(
             ErrorKind::StoreFailed,
-            format!("the {} store did not give back what was written to it", store.kind()),
+            format!(
+                "the {} store did not give back what was written to it",
+                store.kind()
+            ),
         ))
     }
 }
@@ -418,7 +445,9 @@ mod tests {
 
     #[test]
     fn names_that_would_leave_their_folder_are_refused() {
-        for name in ["", ".", "..", "../x", "a/b", "a\\b", "a:b", "a#key", ".hidden", "a b", "ä"] {
+        for name in [
+            "", ".", "..", "../x", "a/b", "a\\b", "a:b", "a#key", ".hidden", "a b", "ä",
+        ] {
             let error = check_name("profile", name).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
         }

@@ -4,7 +4,7 @@
 //! *account*; the keychain keeps at most one of each pair. Another program, or
 //! a newly signed version of this one, makes macOS ask the user; over SSH it
 //! can't ask and fails with errSecInteractionNotAllowed (-25308), which is
-//! [`StoreErrorKind::Locked`]. macOS offers no question "is it locked" that the
+//! [`StoreErrorKind::Locked`](super::StoreErrorKind::Locked). macOS offers no question "is it locked" that the
 //! native store would pass on, so the first call tells.
 
 #[cfg(not(target_os = "macos"))]

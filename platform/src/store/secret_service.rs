@@ -8,7 +8,7 @@
 //!
 //! - *Nothing prompts by surprise.* The zbus store unlocks whatever it meets
 //!   and waits for the person without end. So each call first asks, over a
-//!   connection of our own ([`bus`]), whether something it would touch is
+//!   connection of our own (`bus`), whether something it would touch is
 //!   locked; if so the answer is `Locked`, at once. (Between question and call
 //!   somebody may lock the keyring; then a prompt does appear, and the worker's
 //!   deadline ends the wait.)
@@ -16,7 +16,7 @@
 //!   empty search counts only while the default collection is unlocked.
 //! - *Our processes don't bring the daemon down.* gnome-keyring 42.1 aborts
 //!   when several connections open their sessions at once; they pass through
-//!   a [`gate`].
+//!   a `gate`.
 //! - *A dead connection is made again*, once per call.
 //! - *One item.* A set writes the first that matches and deletes the others.
 

@@ -222,9 +222,7 @@ fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error>
     let host = endpoints.token_endpoint.host_str().unwrap_or("the server");
     Err(match answer {
         Answer::Granted(tokens) => return Ok(tokens),
-        Answer::Refused {
-            error, description, ..
-        } => {
+        Answer::Refused { error, description } => {
             let kind = match error.as_str() {
                 "access_denied" => ErrorKind::AccessDenied,
                 "expired_token" => ErrorKind::LoginExpired,

@@ -40,8 +40,6 @@ pub(crate) enum Answer {
         error: String,
         /// The server's words, cleaned and cut.
         description: Option<String>,
-        /// The status it came with.
-        status: u16,
     },
     /// The server said no, and did not say why.
     RefusedWithoutReason {
@@ -207,7 +205,6 @@ fn refused(error: Option<OAuthError>, status: u16) -> Answer {
         Some(error) => Answer::Refused {
             error: error.code,
             description: error.description,
-            status,
         },
         None => Answer::RefusedWithoutReason { status },
     }

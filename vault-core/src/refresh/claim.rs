@@ -72,7 +72,10 @@ impl Claim {
         min_valid: Option<Duration>,
     ) -> Result<(Self, Claimed)> {
         let key = storage.key_item().await?.ok_or_else(|| {
-            Error::new(ErrorKind::ItemMissing, "the login's key is gone from the store")
+            Error::new(
+                ErrorKind::ItemMissing,
+                "the login's key is gone from the store",
+            )
         })?;
         let key = profile.know_key(key);
         storage.check_folder(&key)?;
@@ -84,15 +87,14 @@ impl Claim {
             SealedReading::Foreign(error) => return Err(error),
             SealedReading::Present(record) => {
                 let copy = stored_copy(&key, record.generation, &record.refresh_token);
-                (SealedCopy::Present(copy), Some(record))
+                (SealedCopy::Present(copy), Some(*record))
             }
         };
         let item = storage.token_item(key.login).await?;
         let found_mark = storage.mark()?.filter(|mark| mark.login == key.login);
-        let newest_value = match &record {
-            Some(record) => Some(token_item(&key, record).write()),
-            None => None,
-        };
+        let newest_value = record
+            .as_ref()
+            .map(|record| token_item(&key, record).write());
         let fits = |value: &SecretBytes| storage.store_can_hold(value);
         let claimed = Claimed {
             login: key.login,
@@ -118,7 +120,16 @@ impl Claim {
                 .as_ref()
                 .map_or_else(RotationPolicy::default, |record| record.settings.policy),
         };
-        Ok((Self { lock, key, record, item, found_mark }, claimed))
+        Ok((
+            Self {
+                lock,
+                key,
+                record,
+                item,
+                found_mark,
+            },
+            claimed,
+        ))
     }
 
     /// The login as the sealed file holds it, where it does.
@@ -140,11 +151,18 @@ impl Claim {
     /// file knew is discovered again.
     pub(crate) fn repair_sealed(&mut self, storage: &Storage, now: Stamp) -> Result<()> {
         let Some(item) = &self.item else {
-            return Err(Error::new(ErrorKind::Internal, "there is no token item to repair from"));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "there is no token item to repair from",
+            ));
         };
         let refresh_token = item.refresh_token.duplicate();
         let repaired = match self.record.take() {
-            Some(record) => LoginRecord { generation: item.generation, refresh_token, ..record },
+            Some(record) => LoginRecord {
+                generation: item.generation,
+                refresh_token,
+                ..record
+            },
             None => LoginRecord {
                 generation: item.generation,
                 refresh_token,
@@ -172,7 +190,11 @@ impl Claim {
     /// Writes the token item anew from the sealed file.
     pub(crate) async fn repair_item(&self, storage: &Storage) -> Result<()> {
         match &self.record {
-            Some(record) => storage.write_token_item(&token_item(&self.key, record)).await,
+            Some(record) => {
+                storage
+                    .write_token_item(&token_item(&self.key, record))
+                    .await
+            }
             None => Ok(()),
         }
     }
@@ -186,8 +208,13 @@ impl Claim {
             .as_ref()
             .filter(|mark| mark.refresh == refresh && mark.refused.is_none() && attempts > 1)
             .map_or(now, |mark| mark.first_sent.clone());
-        let mark =
-            Mark::new(self.key.login, record.generation, refresh, attempts, first_sent.clone());
+        let mark = Mark::new(
+            self.key.login,
+            record.generation,
+            refresh,
+            attempts,
+            first_sent.clone(),
+        );
         storage.write_mark(&mark)?;
         Ok(first_sent)
     }
@@ -240,8 +267,11 @@ impl Claim {
             },
         };
         record.settings.endpoints = Some(endpoints.clone());
-        let resource: Vec<_> =
-            cache_key.resource.iter().filter_map(|text| url::Url::parse(text).ok()).collect();
+        let resource: Vec<_> = cache_key
+            .resource
+            .iter()
+            .filter_map(|text| url::Url::parse(text).ok())
+            .collect();
         let grant = Grant::RefreshToken {
             refresh_token: &record.refresh_token,
             scope: &cache_key.scope,
@@ -250,11 +280,22 @@ impl Claim {
         let answer = request_tokens(http, &endpoints, &record.settings.client_id, grant).await;
         match answer {
             Answer::Granted(response) => {
-                let held = Held { _lock: self.lock, key: self.key, before: record };
+                let held = Held {
+                    _lock: self.lock,
+                    key: self.key,
+                    before: record,
+                };
                 Exchanged::Granted(held, response)
             }
-            Answer::Unusable { refresh_token, reason } => {
-                let held = Held { _lock: self.lock, key: self.key, before: record };
+            Answer::Unusable {
+                refresh_token,
+                reason,
+            } => {
+                let held = Held {
+                    _lock: self.lock,
+                    key: self.key,
+                    before: record,
+                };
                 Exchanged::RefreshTokenOnly(held, refresh_token, reason)
             }
             answer => {
@@ -266,7 +307,11 @@ impl Claim {
 }
 
 fn not_sent(reason: String) -> Answer {
-    Answer::Unavailable { status: None, retry_after: None, reason }
+    Answer::Unavailable {
+        status: None,
+        retry_after: None,
+        reason,
+    }
 }
 
 /// The copy of a login's newest token for the store.
@@ -283,5 +328,8 @@ fn stored_copy(
     generation: crate::identity::Generation,
     token: &RefreshToken,
 ) -> StoredCopy {
-    StoredCopy { generation, refresh: fingerprint(&key.key, token.expose()) }
+    StoredCopy {
+        generation,
+        refresh: fingerprint(&key.key, token.expose()),
+    }
 }

@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use vault_platform::clock::Now;
 use vault_platform::folder::PreparedFile;
 use vault_platform::lock::LockGuard;
 
 use super::claim::{Claim, Exchanged, Held, token_item};
+use super::description::describe;
+use super::farewell::{delete_remains, revoke_now};
+use super::meaning::understand;
 use super::protocol::refresh::{Refresh, Want};
 use super::protocol::{Answer, Claimed, Effect, Event, Failure, Outcome, Sight};
+use super::renewal::{next_record, record_without_access_token};
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::InFlight;
 use crate::fault;
 use crate::identity::Fingerprint;
-use crate::life::{Life, Stamp, milliseconds};
-use crate::oauth::jwt;
-use crate::oauth::revocation::{Revoked, revoke};
-use crate::oauth::token_endpoint::{Answer as ServerAnswer, TokenResponse};
+use crate::life::Stamp;
 use crate::profile::{Look, Profile, Waiting, access_facts};
 use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord};
 use crate::storage::Storage;
@@ -29,9 +29,6 @@ use crate::storage::Storage;
 /// The next sealed file is prepared with this much room for what the server
 /// may answer; more is written all the same, if the disk has it.
 const ROOM: usize = 64 * 1024;
-
-/// How many access tokens of one login are kept side by side.
-const KEPT_TOKENS: usize = 64;
 
 /// What a caller asks for.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +59,10 @@ pub(crate) async fn refresh(
     reply: oneshot::Sender<Result<Supplied>>,
 ) {
     let mut driver = Driver::new(profile, request, deadline, reply);
-    let want = Want { refused: driver.request.refused, insist: driver.request.insist };
+    let want = Want {
+        refused: driver.request.refused,
+        insist: driver.request.insist,
+    };
     let mut machine = Refresh::new(want);
     let mut event = Event::Start;
     loop {
@@ -257,7 +257,8 @@ impl Driver {
         };
         if let Some(storage) = &self.storage {
             self.seen = storage.shared.version();
-            self.waiting_since.get_or_insert_with(|| storage.shared.attempts());
+            self.waiting_since
+                .get_or_insert_with(|| storage.shared.attempts());
         }
         match look {
             Ok(Look::NotLoggedIn) => Event::Looked(Sight::None(Failure::NotLoggedIn)),
@@ -286,7 +287,9 @@ impl Driver {
     }
 
     fn try_lock(&mut self) -> Event {
-        let attempt = self.storage().and_then(|storage| Ok(storage.lock.try_lock()?));
+        let attempt = self
+            .storage()
+            .and_then(|storage| Ok(storage.lock.try_lock()?));
         match attempt {
             Ok(Some(lock)) => {
                 self.lock = Some(lock);
@@ -302,12 +305,18 @@ impl Driver {
         let pause = Duration::from_micros(1000 + u64::from(jitter) * 7000 / 255);
         tokio::time::sleep(pause).await;
         let Some(storage) = &self.storage else {
-            return Event::Waited { moved: true, failed: None, late: true };
+            return Event::Waited {
+                moved: true,
+                failed: None,
+                late: true,
+            };
         };
         let version = storage.shared.version();
         Event::Waited {
             moved: version.is_some() && version != self.seen,
-            failed: storage.shared.failed_since(self.waiting_since.unwrap_or(u64::MAX)),
+            failed: storage
+                .shared
+                .failed_since(self.waiting_since.unwrap_or(u64::MAX)),
             late: Instant::now() >= self.deadline,
         }
     }
@@ -319,17 +328,30 @@ impl Driver {
             return self.failed(Error::new(ErrorKind::Internal, "a claim without the lock"));
         };
         let request = &self.request;
-        match Claim::take(lock, &self.profile, &storage, &request.key, request.min_valid).await {
+        match Claim::take(
+            lock,
+            &self.profile,
+            &storage,
+            &request.key,
+            request.min_valid,
+        )
+        .await
+        {
             Ok((claim, claimed)) => {
                 let (claim, claimed) = self.unless_skipped(claim, claimed);
                 if let Err(error) = storage.folder.sweep_temporaries() {
                     tracing::debug!(?error, "what dead processes left could not be swept");
                 }
                 let key = &self.request.key;
-                self.token = claim.record().and_then(|record| record.access(key)).cloned();
+                self.token = claim
+                    .record()
+                    .and_then(|record| record.access(key))
+                    .cloned();
                 self.claim = Some(claim);
-                self.retry_after =
-                    storage.shared.backing_off(&self.profile.now()).map(|(_, pause)| pause);
+                self.retry_after = storage
+                    .shared
+                    .backing_off(&self.profile.now())
+                    .map(|(_, pause)| pause);
                 Event::Claimed(claimed)
             }
             Err(error) => self.failed(error),
@@ -365,7 +387,9 @@ impl Driver {
             return self.failed(Error::new(ErrorKind::Internal, "a send without a claim"));
         };
         self.in_flight = Some(InFlight::begin());
-        let trusted = claim.record().map(|record| record.settings.ca_certificates.clone());
+        let trusted = claim
+            .record()
+            .map(|record| record.settings.ca_certificates.clone());
         let http = match self.profile.http(&trusted.unwrap_or_default()) {
             Ok(http) => http,
             Err(error) => {
@@ -378,30 +402,38 @@ impl Driver {
         let exchanged = claim.exchange(&http, &self.request.key).await;
         let answer = match exchanged {
             Exchanged::Granted(held, response) => {
-                self.received =
-                    Some(next_record(&held.before, &self.request.key, response, sent_at, &self.profile.now()));
+                self.received = Some(next_record(
+                    &held.before,
+                    &self.request.key,
+                    response,
+                    sent_at,
+                    &self.profile.now(),
+                ));
                 self.held = Some(held);
                 Answer::Granted { usable: true }
             }
             Exchanged::RefreshTokenOnly(held, refresh_token, reason) => {
                 self.error = Some(Error::new(
                     ErrorKind::ServerAnswerInvalid,
-                    format!("the authorization server's answer holds no usable access token: {reason}"),
+                    format!(
+                        "the authorization server's answer holds no usable access token: {reason}"
+                    ),
                 ));
-                self.received = Some(LoginRecord {
-                    generation: held.before.generation.next(),
+                self.received = Some(record_without_access_token(
+                    &held.before,
                     refresh_token,
-                    access_tokens: held.before.access_tokens.clone(),
-                    settings: held.before.settings.clone(),
-                    refreshed: sent_at,
-                });
+                    sent_at,
+                ));
                 self.held = Some(held);
                 Answer::Granted { usable: false }
             }
             Exchanged::Unspent(claim, answer) => {
-                let answer = self.understand(answer);
+                let understood = understand(answer, self.request.key.is_the_logins_own());
+                self.retry_after = understood.retry_after;
+                self.refusal = understood.refusal;
+                self.error = Some(understood.error);
                 self.claim = Some(claim);
-                answer
+                understood.meaning
             }
         };
         if answer == Answer::Unknown
@@ -416,64 +448,24 @@ impl Driver {
         let now = self.profile.now();
         Event::Answered {
             answer,
-            since_first_send: self.first_sent.as_ref().and_then(|first| first.elapsed(&now)),
-            access: self.claim.as_ref().and_then(Claim::record).and_then(|record| {
-                access_facts(record, &self.request.key, self.request.min_valid, &now)
-            }),
-        }
-    }
-
-    /// What an answer without tokens means for the protocol, and for a person.
-    fn understand(&mut self, answer: ServerAnswer) -> Answer {
-        match answer {
-            ServerAnswer::Refused { error, description, .. } => {
-                let told = description.map(|text| format!(": {text}")).unwrap_or_default();
-                let own = self.request.key.is_the_logins_own();
-                let (kind, meaning) = if error == "invalid_grant" && own {
-                    (ErrorKind::LoginRequired, Answer::InvalidGrant)
-                } else {
-                    (ErrorKind::RequestRefused, Answer::RequestRefused)
-                };
-                self.error = Some(Error::new(
-                    kind,
-                    format!("the authorization server refused the refresh ({error}{told})"),
-                ));
-                self.refusal = Some(error);
-                meaning
-            }
-            ServerAnswer::RefusedWithoutReason { status } => {
-                self.error = Some(Error::new(
-                    ErrorKind::RefusedWithoutReason,
-                    format!("the authorization server refused the refresh without a reason (status {status})"),
-                ));
-                Answer::RefusedWithoutReason
-            }
-            ServerAnswer::Unavailable { status, retry_after, reason } => {
-                self.retry_after = retry_after;
-                let (kind, failure) = match status {
-                    Some(_) => (ErrorKind::ServerUnavailable, Failure::ServerUnavailable),
-                    None => (ErrorKind::NetworkUnavailable, Failure::NetworkUnavailable),
-                };
-                self.error = Some(
-                    Error::new(kind, format!("the authorization server can't be used now: {reason}"))
-                        .after(retry_after),
-                );
-                Answer::NotActed(failure)
-            }
-            ServerAnswer::Unknown { reason, .. } => {
-                self.error = Some(Error::new(
-                    ErrorKind::ServerUnavailable,
-                    format!("the authorization server's answer was lost: {reason}"),
-                ));
-                Answer::Unknown
-            }
-            // Both carry a token, which the claim has taken out.
-            ServerAnswer::Granted(_) | ServerAnswer::Unusable { .. } => Answer::Unknown,
+            since_first_send: self
+                .first_sent
+                .as_ref()
+                .and_then(|first| first.elapsed(&now)),
+            access: self
+                .claim
+                .as_ref()
+                .and_then(Claim::record)
+                .and_then(|record| {
+                    access_facts(record, &self.request.key, self.request.min_valid, &now)
+                }),
         }
     }
 
     fn check_tombstone(&mut self) -> Event {
-        let result = self.storage().and_then(|storage| Ok(storage.tombstones()?.has(self.key()?.login)));
+        let result = self
+            .storage()
+            .and_then(|storage| Ok(storage.tombstones()?.has(self.key()?.login)));
         match result {
             Ok(buried) => Event::Tombstone(buried),
             Err(error) => self.failed(error),
@@ -507,7 +499,10 @@ impl Driver {
         };
         let item = token_item(&held.key, received);
         if !storage.store_can_hold(&item.write()) {
-            return Err(Error::new(ErrorKind::StoreFailed, "the token is too large for the store"));
+            return Err(Error::new(
+                ErrorKind::StoreFailed,
+                "the token is too large for the store",
+            ));
         }
         storage.write_token_item(&item).await?;
         self.committed = true;
@@ -517,7 +512,9 @@ impl Driver {
     async fn copy_to_item(&self) -> Result<()> {
         match (&self.held, &self.received, &self.storage) {
             (Some(held), Some(received), Some(storage)) => {
-                storage.write_token_item(&token_item(&held.key, received)).await
+                storage
+                    .write_token_item(&token_item(&held.key, received))
+                    .await
             }
             _ => Ok(()),
         }
@@ -534,8 +531,14 @@ impl Driver {
             .and_then(|record| record.access(&self.request.key))
             .cloned();
         // An answer without a usable access token is told at the end.
-        if self.error.is_none() && let Some(token) = self.token.clone() {
-            self.answer(Ok(Supplied { token, refreshed: true, failure: None }));
+        if self.error.is_none()
+            && let Some(token) = self.token.clone()
+        {
+            self.answer(Ok(Supplied {
+                token,
+                refreshed: true,
+                failure: None,
+            }));
         }
         Event::Done
     }
@@ -564,7 +567,9 @@ impl Driver {
             && let Some(storage) = &self.storage
         {
             let now = self.profile.now();
-            let pause = storage.shared.share_failure(failure, self.retry_after, &now);
+            let pause = storage
+                .shared
+                .share_failure(failure, self.retry_after, &now);
             self.retry_after = Some(pause).filter(|pause| !pause.is_zero());
         }
         Event::Done
@@ -582,9 +587,14 @@ impl Driver {
             && let Some(received) = &self.received
         {
             entry("ok", received.generation).append(&storage.folder, true)?;
-            return summary(&storage, received, LoginState::LoggedIn).write(&storage.folder);
+            return ProfileSummary::of(&storage, received, LoginState::LoggedIn)
+                .write(&storage.folder);
         }
-        let generation = self.claim.as_ref().and_then(Claim::record).map(|record| record.generation);
+        let generation = self
+            .claim
+            .as_ref()
+            .and_then(Claim::record)
+            .map(|record| record.generation);
         let generation = generation.unwrap_or_default();
         match self.failure {
             Some(Failure::LoginRequired) => {
@@ -603,17 +613,26 @@ impl Driver {
 
     fn finish(mut self, outcome: Outcome) {
         let supplied = match (outcome, self.token.take()) {
-            (Outcome::Adopted, Some(token)) => {
-                Ok(Supplied { token, refreshed: false, failure: None })
-            }
-            (Outcome::Refreshed, Some(token)) => {
-                Ok(Supplied { token, refreshed: true, failure: None })
-            }
-            (Outcome::ServedValid(failure), Some(token)) => {
-                Ok(Supplied { token, refreshed: false, failure: Some(failure) })
-            }
+            (Outcome::Adopted, Some(token)) => Ok(Supplied {
+                token,
+                refreshed: false,
+                failure: None,
+            }),
+            (Outcome::Refreshed, Some(token)) => Ok(Supplied {
+                token,
+                refreshed: true,
+                failure: None,
+            }),
+            (Outcome::ServedValid(failure), Some(token)) => Ok(Supplied {
+                token,
+                refreshed: false,
+                failure: Some(failure),
+            }),
             (Outcome::Failed(failure), _) => Err(self.describe(failure)),
-            _ => Err(Error::new(ErrorKind::Internal, "a refresh ended without a token")),
+            _ => Err(Error::new(
+                ErrorKind::Internal,
+                "a refresh ended without a token",
+            )),
         };
         self.answer(supplied);
     }
@@ -688,162 +707,4 @@ impl Driver {
         self.error.get_or_insert(error);
         Event::Failed(failure)
     }
-}
-
-/// The record that follows when the server has answered.
-fn next_record(
-    before: &LoginRecord,
-    key: &CacheKey,
-    response: TokenResponse,
-    sent_at: Stamp,
-    now: &Now,
-) -> LoginRecord {
-    let token = CachedToken {
-        key: key.clone(),
-        life: life(&response, sent_at.clone(), now),
-        token: response.access_token,
-        granted_scope: response.scope,
-    };
-    let still_alive = |cached: &&CachedToken| {
-        cached.key != *key && cached.life.left(now).is_none_or(|left| !left.is_zero())
-    };
-    let mut access_tokens: Vec<_> =
-        before.access_tokens.iter().filter(still_alive).cloned().collect();
-    access_tokens.truncate(KEPT_TOKENS - 1);
-    access_tokens.insert(0, token);
-    LoginRecord {
-        generation: before.generation.next(),
-        // A server that does not rotate sends none: the old one goes on.
-        refresh_token: response.refresh_token.unwrap_or_else(|| before.refresh_token.duplicate()),
-        access_tokens,
-        settings: before.settings.clone(),
-        refreshed: sent_at,
-    }
-}
-
-/// How long an access token lives: as the server says, else as the token says
-/// if it is a JWT, counted from the moment the request was sent.
-pub(crate) fn life(response: &TokenResponse, since: Stamp, now: &Now) -> Life {
-    let server_now = response.date.unwrap_or(now.wall);
-    let by_claim = || {
-        let expires_at = jwt::claims(response.access_token.expose())?.exp?;
-        Some(expires_at.saturating_sub(server_now))
-    };
-    let offset = |date: Duration| {
-        let date = i64::try_from(date.as_millis()).ok()?;
-        date.checked_sub(i64::try_from(now.wall.as_millis()).ok()?)
-    };
-    Life {
-        since,
-        lifetime_ms: response.expires_in.or_else(by_claim).map(milliseconds),
-        clock_offset_ms: response.date.and_then(offset),
-    }
-}
-
-/// The display copy of a record.
-pub(crate) fn summary(storage: &Storage, record: &LoginRecord, state: LoginState) -> ProfileSummary {
-    ProfileSummary::new(
-        &storage.names.profile,
-        state,
-        &record.settings,
-        storage.store.store().kind().to_string(),
-        record
-            .access(&CacheKey::default())
-            .and_then(|cached| cached.life.ends_at_wall_ms()),
-        record.generation,
-        record.refreshed.wall_ms,
-    )
-}
-
-/// Deletes what is stored for a login that has ended.
-pub(crate) async fn delete_remains(
-    storage: &Storage,
-    login: crate::identity::LoginId,
-) -> Result<()> {
-    let items = storage.delete_items(login).await;
-    storage.remove_sealed(login)?;
-    storage.remove_mark()?;
-    items
-}
-
-/// Revokes a refresh token whose login has ended, bounded in time.
-pub(crate) async fn revoke_now(profile: &Profile, record: &LoginRecord) -> Result<()> {
-    let settings = &record.settings;
-    let Some(endpoints) = &settings.endpoints else {
-        return Err(Error::new(ErrorKind::NotOffered, "the revocation endpoint is not known"));
-    };
-    let http = profile.http(&settings.ca_certificates)?;
-    let call = revoke(&http, endpoints, &settings.client_id, &record.refresh_token);
-    match tokio::time::timeout(profile.settings.revocation_deadline, call).await {
-        Ok(Ok(Revoked::Done)) => Ok(()),
-        Ok(Ok(Revoked::NotOffered)) => Err(Error::new(
-            ErrorKind::NotOffered,
-            "the authorization server offers no revocation",
-        )),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::new(
-            ErrorKind::ServerUnavailable,
-            "the authorization server did not answer the revocation in time",
-        )),
-    }
-}
-
-/// The error for a failure of which only the kind is known.
-pub(crate) fn describe(failure: Failure, profile: &Profile, after: Option<Duration>) -> Error {
-    let name = &profile.names.profile;
-    let soon = after
-        .map(|pause| format!("; next try in {:.1} s", pause.as_secs_f64()))
-        .unwrap_or_default();
-    let (kind, message) = match failure {
-        Failure::NotLoggedIn => {
-            (ErrorKind::NotLoggedIn, format!("nobody is logged in to the profile `{name}`"))
-        }
-        Failure::LoggedOut => (ErrorKind::LoggedOut, format!("the profile `{name}` is logged out")),
-        Failure::LoginRequired => (
-            ErrorKind::LoginRequired,
-            "the authorization server has refused the refresh token".to_owned(),
-        ),
-        Failure::RotationUnconfirmed => (
-            ErrorKind::RotationUnconfirmed,
-            "the answer to the last refresh was lost, and this server forbids to ask again"
-                .to_owned(),
-        ),
-        Failure::RefusedWithoutReason => (
-            ErrorKind::RefusedWithoutReason,
-            format!("the authorization server refused the refresh without a reason{soon}"),
-        ),
-        Failure::RequestRefused => (
-            ErrorKind::RequestRefused,
-            "the authorization server refused the request".to_owned(),
-        ),
-        Failure::NetworkUnavailable => (
-            ErrorKind::NetworkUnavailable,
-            format!("the authorization server could not be reached{soon}"),
-        ),
-        Failure::ServerUnavailable => (
-            ErrorKind::ServerUnavailable,
-            format!("the authorization server is not available{soon}"),
-        ),
-        Failure::AnswerUnusable => (
-            ErrorKind::ServerAnswerInvalid,
-            format!("the authorization server's answer holds no usable access token{soon}"),
-        ),
-        Failure::Corrupted => (
-            ErrorKind::Corrupted,
-            format!("nothing readable is left of the login in the profile `{name}`"),
-        ),
-        Failure::NewerVersion => (
-            ErrorKind::NewerVersion,
-            format!("the profile `{name}` was written by a newer version"),
-        ),
-        Failure::Local => (
-            ErrorKind::StateFolderUnwritable,
-            "the store or the state folder failed in the process that refreshed".to_owned(),
-        ),
-        Failure::LockTimeout => (
-            ErrorKind::LockTimeout,
-            format!("another process held the refresh lock of `{name}` for too long"),
-        ),
-    };
-    Error::new(kind, message).after(after)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vault_platform::lock::LockGuard;
 
-use super::driver::{delete_remains, revoke_now};
+use super::farewell::{delete_remains, revoke_now};
 use super::protocol::logout::Logout;
 use super::protocol::{Effect, Event, Failure, Outcome};
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
@@ -60,7 +60,10 @@ pub(crate) async fn log_out(
         match effect {
             Effect::Finish(Outcome::LoggedOut { remains }) => {
                 profile.forget();
-                return Ok(LogoutReport { revoked: driver.revoked, remains });
+                return Ok(LogoutReport {
+                    revoked: driver.revoked,
+                    remains,
+                });
             }
             Effect::Finish(_) => {
                 return Err(driver.error.unwrap_or_else(|| {
@@ -109,7 +112,11 @@ impl Driver<'_> {
             Effect::Wait => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 let late = Instant::now() >= self.deadline;
-                return Event::Waited { moved: false, failed: None, late };
+                return Event::Waited {
+                    moved: false,
+                    failed: None,
+                    late,
+                };
             }
             Effect::ReadForRevocation => self.read_newest().await,
             Effect::DeleteRemains => delete_remains(storage, self.login).await,
@@ -117,11 +124,15 @@ impl Driver<'_> {
             Effect::Record => {
                 let at = Stamp::from(&self.profile.now()).wall_ms;
                 let generation = self.record.as_ref().map(|record| record.generation);
-                HistoryEntry::new(at, "logout", "ok", self.login, generation.unwrap_or_default())
-                    .append(&storage.folder, self.lock.is_some())
-                    .and_then(|()| {
-                        ProfileSummary::restate(&storage.folder, LoginState::LoggedOut)
-                    })
+                HistoryEntry::new(
+                    at,
+                    "logout",
+                    "ok",
+                    self.login,
+                    generation.unwrap_or_default(),
+                )
+                .append(&storage.folder, self.lock.is_some())
+                .and_then(|()| ProfileSummary::restate(&storage.folder, LoginState::LoggedOut))
             }
             Effect::Unlock => {
                 self.lock = None;
@@ -141,9 +152,10 @@ impl Driver<'_> {
                 }
                 Ok(())
             }
-            effect => {
-                Err(Error::new(ErrorKind::Internal, format!("a logout was asked to do {effect:?}")))
-            }
+            effect => Err(Error::new(
+                ErrorKind::Internal,
+                format!("a logout was asked to do {effect:?}"),
+            )),
         };
         match result {
             Ok(()) => Event::Done,
@@ -158,11 +170,15 @@ impl Driver<'_> {
     /// The newest of the two copies, in memory before both are deleted.
     async fn read_newest(&mut self) -> Result<()> {
         let storage = self.storage;
-        let Some(key) = storage.key_item().await?.filter(|key| key.login == self.login) else {
+        let Some(key) = storage
+            .key_item()
+            .await?
+            .filter(|key| key.login == self.login)
+        else {
             return Ok(());
         };
         if let SealedReading::Present(record) = storage.sealed(&key)? {
-            self.record = Some(record);
+            self.record = Some(*record);
         }
         if let (Some(record), Some(item)) =
             (&mut self.record, storage.token_item(self.login).await?)

@@ -9,10 +9,12 @@ use vault_platform::lock::LockGuard;
 use vault_platform::sealed_file::SealingKey;
 
 use super::claim::token_item;
-use super::driver::{life, revoke_now, summary};
+use super::description::describe;
+use super::farewell::revoke_now;
 use super::protocol::login::Install;
 use super::protocol::{Effect, Event, Failure, Outcome};
-use crate::display::{HistoryEntry, LoginState};
+use super::renewal::life;
+use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{FolderId, KeyId, LoginId};
 use crate::life::Stamp;
@@ -80,7 +82,16 @@ pub(crate) async fn install(
         settings: new.settings,
         refreshed: Stamp::from(&now),
     };
-    let mut driver = Driver { profile, storage, key, record, imported, deadline, lock: None, error: None };
+    let mut driver = Driver {
+        profile,
+        storage,
+        key,
+        record,
+        imported,
+        deadline,
+        lock: None,
+        error: None,
+    };
     let mut machine = Install::default();
     let mut event = Event::Start;
     loop {
@@ -95,7 +106,7 @@ pub(crate) async fn install(
             Effect::Finish(outcome) => {
                 profile.forget();
                 return Err(driver.error.unwrap_or_else(|| match outcome {
-                    Outcome::Failed(failure) => super::driver::describe(failure, profile, None),
+                    Outcome::Failed(failure) => describe(failure, profile, None),
                     _ => Error::new(ErrorKind::Internal, "a login ended without an outcome"),
                 }));
             }
@@ -131,7 +142,11 @@ impl Driver<'_> {
             Effect::Wait => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 let late = Instant::now() >= self.deadline;
-                return Event::Waited { moved: false, failed: None, late };
+                return Event::Waited {
+                    moved: false,
+                    failed: None,
+                    late,
+                };
             }
             Effect::WriteNewSealed => self.write_sealed(),
             Effect::BeginChange => {
@@ -150,7 +165,9 @@ impl Driver<'_> {
                 Err(error) => Err(error),
             },
             Effect::WriteTokenItem => {
-                storage.write_token_item(&token_item(&self.key, &self.record)).await
+                storage
+                    .write_token_item(&token_item(&self.key, &self.record))
+                    .await
             }
             Effect::UnlinkOld => storage
                 .remove_other_sealed(self.key.login)
@@ -163,9 +180,10 @@ impl Driver<'_> {
                 self.lock = None;
                 Ok(())
             }
-            effect => {
-                Err(Error::new(ErrorKind::Internal, format!("a login was asked to do {effect:?}")))
-            }
+            effect => Err(Error::new(
+                ErrorKind::Internal,
+                format!("a login was asked to do {effect:?}"),
+            )),
         };
         match result {
             Ok(()) => Event::Done,
@@ -180,7 +198,8 @@ impl Driver<'_> {
     fn write_sealed(&self) -> Result<()> {
         let kind = self.storage.store.store().kind();
         self.storage.write_sealed(&self.key, &self.record)?;
-        self.storage.write_folder_mark(FolderMark::new(self.key.folder, kind))
+        self.storage
+            .write_folder_mark(FolderMark::new(self.key.folder, kind))
     }
 
     fn write_display(&self) -> Result<()> {
@@ -189,7 +208,7 @@ impl Driver<'_> {
         let at = Stamp::from(&self.profile.now()).wall_ms;
         HistoryEntry::new(at, "login", "ok", self.key.login, self.record.generation)
             .append(&storage.folder, true)?;
-        summary(storage, &self.record, LoginState::LoggedIn).write(&storage.folder)
+        ProfileSummary::of(storage, &self.record, LoginState::LoggedIn).write(&storage.folder)
     }
 }
 
@@ -213,8 +232,8 @@ pub(crate) async fn check_not_in_use(storage: &Storage, token: &RefreshToken) ->
         })
         .await?;
     for (profile, value) in &items {
-        let same = TokenItem::read(value)
-            .is_ok_and(|item| item.refresh_token.expose() == token.expose());
+        let same =
+            TokenItem::read(value).is_ok_and(|item| item.refresh_token.expose() == token.expose());
         if same {
             return Err(Error::new(
                 ErrorKind::TokenInUse,

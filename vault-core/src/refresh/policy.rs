@@ -159,14 +159,23 @@ mod tests {
     #[test]
     fn inside_the_window_a_lost_answer_is_asked_for_once_more() {
         let policy = RotationPolicy::default();
-        assert_eq!(unconfirmed(&policy, 1, Some(SECOND), true), Unconfirmed::SendAgain);
-        assert_eq!(unconfirmed(&policy, 2, Some(SECOND), true), Unconfirmed::Leave);
+        assert_eq!(
+            unconfirmed(&policy, 1, Some(SECOND), true),
+            Unconfirmed::SendAgain
+        );
+        assert_eq!(
+            unconfirmed(&policy, 2, Some(SECOND), true),
+            Unconfirmed::Leave
+        );
     }
 
     #[test]
     fn outside_the_window_the_valid_token_is_served_first() {
         let policy = RotationPolicy::default();
-        assert_eq!(unconfirmed(&policy, 1, Some(11 * SECOND), true), Unconfirmed::Leave);
+        assert_eq!(
+            unconfirmed(&policy, 1, Some(11 * SECOND), true),
+            Unconfirmed::Leave
+        );
         assert_eq!(unconfirmed(&policy, 1, None, true), Unconfirmed::Leave);
         assert_eq!(unconfirmed(&policy, 1, None, false), Unconfirmed::SendAgain);
     }
@@ -174,8 +183,14 @@ mod tests {
     #[test]
     fn a_strict_server_never_sees_a_token_twice() {
         let policy = RotationPolicy::strict();
-        assert_eq!(unconfirmed(&policy, 1, Some(Duration::ZERO), true), Unconfirmed::Leave);
-        assert_eq!(unconfirmed(&policy, 1, Some(Duration::ZERO), false), Unconfirmed::Never);
+        assert_eq!(
+            unconfirmed(&policy, 1, Some(Duration::ZERO), true),
+            Unconfirmed::Leave
+        );
+        assert_eq!(
+            unconfirmed(&policy, 1, Some(Duration::ZERO), false),
+            Unconfirmed::Never
+        );
     }
 
     #[test]

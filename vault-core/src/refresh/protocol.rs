@@ -336,7 +336,9 @@ impl Failure {
     /// Reads a number that another process wrote.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|failure| *failure as u8 == number)
+        Self::ALL
+            .into_iter()
+            .find(|failure| *failure as u8 == number)
     }
 }
 

@@ -34,7 +34,10 @@ impl Refresher {
             .as_ref()
             .is_some_and(|running| running.process == process && !running.work.is_closed());
         if !usable {
-            *running = Some(Running { work: start()?, process });
+            *running = Some(Running {
+                work: start()?,
+                process,
+            });
         }
         let closed = || Error::new(ErrorKind::Closed, "the refresher has ended");
         let running = running.as_ref().ok_or_else(closed)?;
@@ -55,15 +58,24 @@ impl Refresher {
 
 /// The error of a caller whose work ended without an answer.
 pub(crate) fn panicked() -> Error {
-    Error::new(ErrorKind::Internal, "the refresher failed in the middle of its work")
+    Error::new(
+        ErrorKind::Internal,
+        "the refresher failed in the middle of its work",
+    )
 }
 
 fn start() -> Result<mpsc::UnboundedSender<Work>> {
     let failed = |error: std::io::Error| {
-        Error::new(ErrorKind::Internal, "the refresher's thread can't be started").because(error)
+        Error::new(
+            ErrorKind::Internal,
+            "the refresher's thread can't be started",
+        )
+        .because(error)
     };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     let (sender, mut receiver) = mpsc::unbounded_channel::<Work>();
     std::thread::Builder::new()
         .name("vault-refresher".to_owned())

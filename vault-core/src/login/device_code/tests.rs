@@ -22,7 +22,6 @@ fn refusal(code: &str) -> Answer {
     Answer::Refused {
         error: code.to_owned(),
         description: None,
-        status: 400,
     }
 }
 

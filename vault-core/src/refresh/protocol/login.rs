@@ -31,7 +31,9 @@ enum State {
 
 impl Default for Install {
     fn default() -> Self {
-        Self { state: State::Locking }
+        Self {
+            state: State::Locking,
+        }
     }
 }
 
@@ -81,9 +83,7 @@ fn step(state: State, event: Event) -> (State, Effect) {
         (State::WritingItem, Event::Done | Event::Failed(_)) => {
             (State::UnlinkingOld, Effect::UnlinkOld)
         }
-        (State::UnlinkingOld, Event::Done | Event::Failed(_)) => {
-            (State::Ending, Effect::EndChange)
-        }
+        (State::UnlinkingOld, Event::Done | Event::Failed(_)) => (State::Ending, Effect::EndChange),
         (State::Ending, Event::Done) => (State::Recording, Effect::Record),
         (State::Recording, Event::Done | Event::Failed(_)) => unlock(Outcome::Installed),
 
@@ -110,4 +110,83 @@ fn revoke(failure: Failure, locked: bool) -> (State, Effect) {
 
 fn unlock(outcome: Outcome) -> (State, Effect) {
     (State::Unlocking(outcome), Effect::Unlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(mut world: impl FnMut(&Effect) -> Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut machine = Install::default();
+        let mut event = Event::Start;
+        loop {
+            let effect;
+            (machine, effect) = machine.next(event);
+            effects.push(effect.clone());
+            if matches!(effect, Effect::Finish(_)) {
+                return effects;
+            }
+            event = world(&effect);
+        }
+    }
+
+    fn well(effect: &Effect) -> Event {
+        match effect {
+            Effect::TryLock => Event::Locked,
+            _ => Event::Done,
+        }
+    }
+
+    #[test]
+    fn the_key_item_is_written_after_what_it_names_and_before_the_old_goes() {
+        assert_eq!(
+            run(well),
+            [
+                Effect::TryLock,
+                Effect::WriteNewSealed,
+                Effect::BeginChange,
+                Effect::WriteKeyItem,
+                Effect::WriteTokenItem,
+                Effect::UnlinkOld,
+                Effect::EndChange,
+                Effect::Record,
+                Effect::Unlock,
+                Effect::Finish(Outcome::Installed),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_login_that_can_not_be_stored_leaves_the_old_one() {
+        for failing in [Effect::WriteNewSealed, Effect::WriteKeyItem] {
+            let effects = run(|effect| match effect {
+                effect if *effect == failing => Event::Failed(Failure::Local),
+                Effect::CheckKeyItem => Event::KeyIsNew(false),
+                effect => well(effect),
+            });
+            assert!(!effects.contains(&Effect::UnlinkOld), "{failing:?}");
+            assert!(effects.contains(&Effect::UnlinkNew), "{failing:?}");
+            assert!(effects.contains(&Effect::RevokeReceived), "{failing:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_is_denied_but_was_made_counts() {
+        let effects = run(|effect| match effect {
+            Effect::WriteKeyItem => Event::Failed(Failure::Local),
+            Effect::CheckKeyItem => Event::KeyIsNew(true),
+            effect => well(effect),
+        });
+        assert_eq!(effects.last(), Some(&Effect::Finish(Outcome::Installed)));
+    }
+
+    #[test]
+    fn where_nobody_knows_what_was_written_nothing_is_unlinked() {
+        let effects = run(|effect| match effect {
+            Effect::WriteKeyItem | Effect::CheckKeyItem => Event::Failed(Failure::Local),
+            effect => well(effect),
+        });
+        assert!(!effects.contains(&Effect::UnlinkNew) && !effects.contains(&Effect::UnlinkOld));
+    }
 }

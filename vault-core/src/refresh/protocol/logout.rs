@@ -30,7 +30,9 @@ enum State {
 
 impl Default for Logout {
     fn default() -> Self {
-        Self { state: State::WritingTombstone }
+        Self {
+            state: State::WritingTombstone,
+        }
     }
 }
 
@@ -68,22 +70,34 @@ fn step(state: State, event: Event) -> (State, Effect) {
         (State::Reading { locked: true }, Event::Done | Event::Failed(_)) => {
             (State::Deleting { locked: true }, Effect::DeleteRemains)
         }
-        (State::Reading { locked: false }, Event::Done | Event::Failed(_)) => {
-            (State::Deleting { locked: false }, Effect::DeleteRemainsUnlocked)
-        }
+        (State::Reading { locked: false }, Event::Done | Event::Failed(_)) => (
+            State::Deleting { locked: false },
+            Effect::DeleteRemainsUnlocked,
+        ),
         (State::Deleting { locked }, Event::Done) => record(locked, false),
         (State::Deleting { locked }, Event::Failed(_)) => record(locked, true),
-        (State::Recording { locked: true, remains }, Event::Done | Event::Failed(_)) => {
-            (State::Unlocking { remains }, Effect::Unlock)
-        }
+        (
+            State::Recording {
+                locked: true,
+                remains,
+            },
+            Event::Done | Event::Failed(_),
+        ) => (State::Unlocking { remains }, Effect::Unlock),
         // The server is asked last, and not under the lock.
-        (State::Recording { locked: false, remains }, Event::Done | Event::Failed(_))
+        (
+            State::Recording {
+                locked: false,
+                remains,
+            },
+            Event::Done | Event::Failed(_),
+        )
         | (State::Unlocking { remains }, Event::Done) => {
             (State::Revoking { remains }, Effect::Revoke)
         }
-        (State::Revoking { remains }, Event::Done | Event::Failed(_)) => {
-            (State::Finished, Effect::Finish(Outcome::LoggedOut { remains }))
-        }
+        (State::Revoking { remains }, Event::Done | Event::Failed(_)) => (
+            State::Finished,
+            Effect::Finish(Outcome::LoggedOut { remains }),
+        ),
         (state, event) => panic!("the driver answered {state:?} with {event:?}"),
     }
 }
@@ -94,4 +108,70 @@ fn read(locked: bool) -> (State, Effect) {
 
 fn record(locked: bool, remains: bool) -> (State, Effect) {
     (State::Recording { locked, remains }, Effect::Record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Failure;
+    use super::*;
+
+    fn run(mut world: impl FnMut(&Effect) -> Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut machine = Logout::default();
+        let mut event = Event::Start;
+        loop {
+            let effect;
+            (machine, effect) = machine.next(event);
+            effects.push(effect.clone());
+            if matches!(effect, Effect::Finish(_)) {
+                return effects;
+            }
+            event = world(&effect);
+        }
+    }
+
+    #[test]
+    fn the_tombstone_comes_before_the_lock_and_the_server_last() {
+        let effects = run(|effect| match effect {
+            Effect::TryLock => Event::Locked,
+            _ => Event::Done,
+        });
+        assert_eq!(effects.first(), Some(&Effect::WriteTombstone));
+        assert_eq!(effects.get(effects.len() - 2), Some(&Effect::Revoke));
+        assert_eq!(
+            effects.last(),
+            Some(&Effect::Finish(Outcome::LoggedOut { remains: false }))
+        );
+    }
+
+    #[test]
+    fn a_holder_that_is_stopped_does_not_block_it() {
+        let effects = run(|effect| match effect {
+            Effect::TryLock => Event::Busy,
+            Effect::Wait => Event::Waited {
+                moved: false,
+                failed: None,
+                late: true,
+            },
+            _ => Event::Done,
+        });
+        assert!(effects.contains(&Effect::DeleteRemainsUnlocked));
+        assert!(!effects.contains(&Effect::Unlock));
+        assert_eq!(
+            effects.last(),
+            Some(&Effect::Finish(Outcome::LoggedOut { remains: false }))
+        );
+    }
+
+    #[test]
+    fn without_a_tombstone_nothing_is_deleted() {
+        let effects = run(|_| Event::Failed(Failure::Local));
+        assert_eq!(
+            effects,
+            [
+                Effect::WriteTombstone,
+                Effect::Finish(Outcome::Failed(Failure::Local))
+            ]
+        );
+    }
 }

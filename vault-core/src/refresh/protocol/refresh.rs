@@ -1,6 +1,8 @@
 //! The refresh machine: steps 2 and 4 to 11 of the protocol.
 
-use super::{Access, Answer, Claimed, Effect, Event, Failure, Outcome, SealedCopy, Sight, StoredCopy};
+use super::{
+    Access, Answer, Claimed, Effect, Event, Failure, Outcome, SealedCopy, Sight, StoredCopy,
+};
 use crate::identity::Fingerprint;
 use crate::refresh::policy::{self, RotationPolicy, Unconfirmed};
 
@@ -117,7 +119,13 @@ impl Refresh {
             (State::Looking | State::Locking, Event::Failed(failure)) => self.end(failure),
             (State::Locking, Event::Busy) => (State::Waiting, Effect::Wait),
             (State::Waiting, Event::Waited { moved: true, .. }) => (State::Looking, Effect::Look),
-            (State::Waiting, Event::Waited { failed: Some(failure), .. }) => self.end(failure),
+            (
+                State::Waiting,
+                Event::Waited {
+                    failed: Some(failure),
+                    ..
+                },
+            ) => self.end(failure),
             (State::Waiting, Event::Waited { late: true, .. }) => self.end(Failure::LockTimeout),
             (State::Waiting, Event::Waited { .. }) => (State::Locking, Effect::TryLock),
 
@@ -125,12 +133,14 @@ impl Refresh {
             (State::Locking, Event::Locked) => (State::Claiming, Effect::Claim),
             (State::Claiming, Event::Claimed(claimed)) => self.claimed(claimed),
             (State::Claiming, Event::Failed(failure)) => self.release(failure),
-            (State::Settling(claimed), Event::Done) => {
-                self.claimed(Claimed { settled: true, ..claimed })
-            }
-            (State::SettingAside(claimed), Event::Done) => {
-                self.repair(Claimed { sealed: SealedCopy::Absent, ..claimed })
-            }
+            (State::Settling(claimed), Event::Done) => self.claimed(Claimed {
+                settled: true,
+                ..claimed
+            }),
+            (State::SettingAside(claimed), Event::Done) => self.repair(Claimed {
+                sealed: SealedCopy::Absent,
+                ..claimed
+            }),
             (State::RepairingSealed(claimed), Event::Done) => match claimed.item {
                 Some(newest) => self.decide(&claimed, newest),
                 None => self.release(Failure::Corrupted),
@@ -148,7 +158,14 @@ impl Refresh {
                 (State::Unmarking(failure), Effect::Unmark)
             }
             (State::Counting(held), Event::Done) => (State::Sending(held), Effect::Send),
-            (State::Sending(held), Event::Answered { answer, since_first_send, access }) => {
+            (
+                State::Sending(held),
+                Event::Answered {
+                    answer,
+                    since_first_send,
+                    access,
+                },
+            ) => {
                 self.access = access;
                 self.answered(held, answer, since_first_send)
             }
@@ -170,33 +187,47 @@ impl Refresh {
             }
             (State::Committing(held, usable, tries), Event::Failed(_)) => {
                 if tries < COMMIT_TRIES || held.item_impossible {
-                    (State::WaitingToCommit(held, usable, tries), Effect::WaitToCommit)
+                    (
+                        State::WaitingToCommit(held, usable, tries),
+                        Effect::WaitToCommit,
+                    )
                 } else {
                     (State::CommittingToItem(held, usable), Effect::CommitToItem)
                 }
             }
-            (State::WaitingToCommit(held, usable, tries), Event::Done) => {
-                (State::Committing(held, usable, tries.saturating_add(1)), Effect::Commit)
-            }
-            (State::CommittingToItem(_, usable), Event::Done) => {
-                (State::Ending { copy_due: false, usable }, Effect::EndChange)
-            }
+            (State::WaitingToCommit(held, usable, tries), Event::Done) => (
+                State::Committing(held, usable, tries.saturating_add(1)),
+                Effect::Commit,
+            ),
+            (State::CommittingToItem(_, usable), Event::Done) => (
+                State::Ending {
+                    copy_due: false,
+                    usable,
+                },
+                Effect::EndChange,
+            ),
             // Both ways failed: the token lives in this process alone, which
             // keeps it and the lock, and goes on trying until it ends.
-            (State::CommittingToItem(held, usable), Event::Failed(_)) => {
-                (State::WaitingToCommit(held, usable, COMMIT_TRIES), Effect::WaitToCommit)
-            }
+            (State::CommittingToItem(held, usable), Event::Failed(_)) => (
+                State::WaitingToCommit(held, usable, COMMIT_TRIES),
+                Effect::WaitToCommit,
+            ),
             (State::Ending { copy_due, usable }, Event::Done) => {
                 (State::HandingOut { copy_due, usable }, Effect::HandOut)
             }
-            (State::HandingOut { copy_due: true, usable }, Event::Done) => {
-                (State::Copying { usable }, Effect::CopyToItem)
-            }
+            (
+                State::HandingOut {
+                    copy_due: true,
+                    usable,
+                },
+                Event::Done,
+            ) => (State::Copying { usable }, Effect::CopyToItem),
             // A copy that failed is made good by the next claim.
             (State::HandingOut { usable, .. }, Event::Done)
-            | (State::Copying { usable }, Event::Done | Event::Failed(_)) => {
-                (State::CheckingAfterCommit { usable }, Effect::CheckTombstone)
-            }
+            | (State::Copying { usable }, Event::Done | Event::Failed(_)) => (
+                State::CheckingAfterCommit { usable },
+                Effect::CheckTombstone,
+            ),
             (State::CheckingAfterCommit { .. }, Event::Tombstone(true)) => {
                 (State::Revoking, Effect::RevokeReceived)
             }
@@ -246,7 +277,11 @@ impl Refresh {
         let (access, refused, backing_off) = match sight {
             Sight::None(failure) => return finish(Outcome::Failed(failure)),
             Sight::Damaged => return (State::Locking, Effect::TryLock),
-            Sight::Login { access, refused, backing_off } => (access, refused, backing_off),
+            Sight::Login {
+                access,
+                refused,
+                backing_off,
+            } => (access, refused, backing_off),
         };
         self.access = access;
         if self.want.is_met_by(access) {
@@ -298,9 +333,9 @@ impl Refresh {
         }
         // A mark about an older token was left by a process that died after
         // its commit: it says nothing about the newest.
-        let mark = claimed.mark.filter(|mark| {
-            mark.generation == newest.generation && mark.refresh == newest.refresh
-        });
+        let mark = claimed
+            .mark
+            .filter(|mark| mark.generation == newest.generation && mark.refresh == newest.refresh);
         let refused = mark.is_some_and(|mark| mark.refused);
         if !self.want.insist {
             if refused {
@@ -334,17 +369,22 @@ impl Refresh {
         since_first_send: Option<std::time::Duration>,
     ) -> Step {
         match answer {
-            Answer::Granted { usable } => {
-                (State::CheckingBeforeCommit(held, usable), Effect::CheckTombstone)
-            }
+            Answer::Granted { usable } => (
+                State::CheckingBeforeCommit(held, usable),
+                Effect::CheckTombstone,
+            ),
             Answer::InvalidGrant => (State::Refusing, Effect::MarkRefused),
             Answer::RequestRefused => (State::Unmarking(Failure::RequestRefused), Effect::Unmark),
-            Answer::RefusedWithoutReason => {
-                (State::Unmarking(Failure::RefusedWithoutReason), Effect::Unmark)
-            }
+            Answer::RefusedWithoutReason => (
+                State::Unmarking(Failure::RefusedWithoutReason),
+                Effect::Unmark,
+            ),
             Answer::NotActed(failure) => (State::Unmarking(failure), Effect::Unmark),
             Answer::Unknown => {
-                let held = Held { attempts: held.attempts.saturating_add(1), ..held };
+                let held = Held {
+                    attempts: held.attempts.saturating_add(1),
+                    ..held
+                };
                 if policy::is_in_window(&held.policy, held.attempts, since_first_send) {
                     return mark(held);
                 }

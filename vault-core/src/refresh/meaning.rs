@@ -1,0 +1,83 @@
+//! What a server's answer without tokens means: for the protocol, and for a
+//! person.
+
+use std::time::Duration;
+
+use super::protocol::{Answer, Failure};
+use crate::error::{Error, ErrorKind};
+use crate::oauth::token_endpoint::Answer as ServerAnswer;
+
+/// An answer, understood.
+#[derive(Debug)]
+pub(crate) struct Understood {
+    pub(crate) meaning: Answer,
+    pub(crate) error: Error,
+    /// How long the server asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// The OAuth error code of a refusal.
+    pub(crate) refusal: Option<String>,
+}
+
+/// Step 10 of the protocol. Only a refusal of the login's own request says
+/// something about the login: `invalid_grant` for a narrower one may be about
+/// what it asked for.
+pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Understood {
+    let understood = |meaning, kind, message: String| Understood {
+        meaning,
+        error: Error::new(kind, message),
+        retry_after: None,
+        refusal: None,
+    };
+    match answer {
+        ServerAnswer::Refused {
+            error, description, ..
+        } => {
+            let told = description
+                .map(|text| format!(": {text}"))
+                .unwrap_or_default();
+            let (kind, meaning) = if error == "invalid_grant" && is_the_logins_own {
+                (ErrorKind::LoginRequired, Answer::InvalidGrant)
+            } else {
+                (ErrorKind::RequestRefused, Answer::RequestRefused)
+            };
+            let message = format!("the authorization server refused the refresh ({error}{told})");
+            Understood {
+                refusal: Some(error),
+                ..understood(meaning, kind, message)
+            }
+        }
+        ServerAnswer::RefusedWithoutReason { status } => understood(
+            Answer::RefusedWithoutReason,
+            ErrorKind::RefusedWithoutReason,
+            format!(
+                "the authorization server refused the refresh without a reason (status {status})"
+            ),
+        ),
+        ServerAnswer::Unavailable {
+            status,
+            retry_after,
+            reason,
+        } => {
+            let (kind, failure) = match status {
+                Some(_) => (ErrorKind::ServerUnavailable, Failure::ServerUnavailable),
+                None => (ErrorKind::NetworkUnavailable, Failure::NetworkUnavailable),
+            };
+            let message = format!("the authorization server can't be used now: {reason}");
+            Understood {
+                retry_after,
+                ..understood(Answer::NotActed(failure), kind, message)
+            }
+        }
+        ServerAnswer::Unknown { reason, .. } => understood(
+            Answer::Unknown,
+            ErrorKind::ServerUnavailable,
+            format!("the authorization server's answer was lost: {reason}"),
+        ),
+        // Both carry a token, which the claim has taken out before.
+        ServerAnswer::Granted(_) | ServerAnswer::Unusable { .. } => understood(
+            Answer::Unknown,
+            ErrorKind::Internal,
+            "an answer with tokens was taken for one without".to_owned(),
+        ),
+    }
+}
