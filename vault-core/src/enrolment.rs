@@ -18,11 +18,11 @@ use crate::login::{self, LoginInteraction, LoginRequest};
 use crate::oauth::discovery::discover;
 use crate::oauth::{Endpoints, jwt};
 use crate::profile::{Look, Profile, Waiting};
+use crate::proof::prove;
 use crate::record::LoginSettings;
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::storage::{self, Storage};
 use crate::token::RefreshToken;
-use crate::vault::prove;
 
 /// What a login came to.
 #[derive(Clone, Debug)]

@@ -16,8 +16,8 @@ use crate::identity::Fingerprint;
 use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::policy;
 use crate::refresh::protocol::{Access, Failure};
+use crate::settings::Settings;
 use crate::storage::{self, Names, SealedReading, Storage};
-use crate::vault::Settings;
 
 /// One profile within this process.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Fingerprint, Generation, LoginId};
 use crate::login::{LoginInteraction, LoginRequest};
 use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh};
+use crate::proof::{StoreProof, prove};
 use crate::record::{CacheKey, CachedToken};
 use crate::refresh::description::describe;
 use crate::refresh::driver::{self, Request, Supplied};
@@ -21,7 +22,6 @@ use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::Failure;
 use crate::refresh::refresher::panicked;
 use crate::token::{AccessToken, RefreshToken};
-use crate::vault::{StoreProof, prove};
 
 /// One login of one profile. Cheap to clone; clones share everything.
 ///
@@ -287,7 +287,7 @@ impl Session {
         self.run(async move {
             let login = enrolment::current_login(&profile).await?;
             let Some((storage, login)) = login else {
-                return Err(describe(Failure::NotLoggedIn, &profile, None));
+                return Err(describe(Failure::NotLoggedIn, &profile.names, None));
             };
             ending::log_out(&profile, &storage, login, revoke).await
         })
@@ -382,7 +382,7 @@ impl Session {
             match tokio::time::timeout(patience + Duration::from_millis(500), answer).await {
                 Ok(Ok(supplied)) => supplied,
                 Ok(Err(_)) => Err(panicked()),
-                Err(_) => Err(describe(Failure::LockTimeout, &profile, None)),
+                Err(_) => Err(describe(Failure::LockTimeout, &profile.names, None)),
             }
         });
         Ok(self.present(supplied.await?))
@@ -398,15 +398,15 @@ impl Session {
             refreshed: supplied.refreshed,
             served_despite: supplied
                 .failure
-                .map(|failure| describe(failure, &self.profile, None).kind()),
+                .map(|failure| describe(failure, &self.profile.names, None).kind()),
         }
     }
 
     fn inspection(&self, look: Look) -> Result<Inspection> {
         let profile = &self.profile;
         let login = match look {
-            Look::NotLoggedIn => return Err(describe(Failure::NotLoggedIn, profile, None)),
-            Look::LoggedOut => return Err(describe(Failure::LoggedOut, profile, None)),
+            Look::NotLoggedIn => return Err(describe(Failure::NotLoggedIn, &profile.names, None)),
+            Look::LoggedOut => return Err(describe(Failure::LoggedOut, &profile.names, None)),
             Look::Damaged => {
                 return Err(Error::new(
                     ErrorKind::Corrupted,
@@ -485,7 +485,7 @@ async fn serve(
 ) {
     let turn = profile.turn.clone();
     let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock_owned()).await else {
-        drop(reply.send(Err(describe(Failure::LockTimeout, &profile, None))));
+        drop(reply.send(Err(describe(Failure::LockTimeout, &profile.names, None))));
         return;
     };
     if reply.is_closed() {

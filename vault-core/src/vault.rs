@@ -7,81 +7,16 @@ use std::time::Duration;
 
 use vault_platform::clock::{Clock, SystemClock};
 use vault_platform::folder::{FolderOptions, StateFolder};
-use vault_platform::store::{
-    self, Interaction, KeySource, SecretStore, StoreKind, StoreOptions, StoreWorker,
-};
+use vault_platform::store::{Interaction, KeySource, StoreKind};
 
 use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::{Http, HttpOptions};
 use crate::profile::Profile;
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::refresher::Refresher;
 use crate::session::Session;
+use crate::settings::Settings;
 use crate::storage::Names;
-
-/// What a vault was opened with.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    /// The store that the caller named, if any.
-    pub(crate) store: Option<StoreKind>,
-    /// Where the state folders lie; `None` where everything lives in memory.
-    pub(crate) root: Option<PathBuf>,
-    pub(crate) interaction: Interaction,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) policy: Option<RotationPolicy>,
-    pub(crate) ca_certificates: Vec<String>,
-    pub(crate) allow_network_file_system: bool,
-    pub(crate) lock_timeout: Duration,
-    pub(crate) store_deadline: Duration,
-    pub(crate) unlock_deadline: Duration,
-    pub(crate) revocation_deadline: Duration,
-    pub(crate) refresher: Refresher,
-    user_agent: String,
-    key: Option<KeySource>,
-    stores: Mutex<HashMap<StoreKind, StoreWorker>>,
-    memory_folders: Mutex<HashMap<String, StateFolder>>,
-}
-
-impl Settings {
-    /// The store of this kind, opened once.
-    pub(crate) fn store(&self, kind: StoreKind) -> Result<StoreWorker> {
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(worker) = stores.get(&kind) {
-            return Ok(worker.clone());
-        }
-        let options = StoreOptions {
-            state_root: self.root.clone(),
-            key: self.key.as_ref().map(KeySource::duplicate),
-            allow_network_file_system: self.allow_network_file_system,
-            ..StoreOptions::default()
-        };
-        let worker = StoreWorker::new(store::open(kind, &options)?);
-        stores.insert(kind, worker.clone());
-        Ok(worker)
-    }
-
-    /// A profile's folder in memory.
-    pub(crate) fn memory_folder(&self, profile: &str) -> StateFolder {
-        let mut folders = self
-            .memory_folders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        folders
-            .entry(profile.to_owned())
-            .or_insert_with(StateFolder::in_memory)
-            .clone()
-    }
-
-    pub(crate) fn http(&self, ca_certificates: &[String]) -> Result<Http> {
-        let trusted = self.ca_certificates.iter().chain(ca_certificates);
-        Http::new(HttpOptions {
-            ca_certificates: trusted.map(|pem| pem.clone().into_bytes()).collect(),
-            user_agent: self.user_agent.clone(),
-            ..HttpOptions::default()
-        })
-    }
-}
 
 /// The vault of one application.
 ///
@@ -394,49 +329,6 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// What a store said when it was asked to prove itself.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StoreProof {
-    /// Its kind.
-    pub kind: StoreKind,
-    /// Who answers.
-    pub provider: String,
-}
-
-/// Writes an item, reads it back and deletes it. Runs on the store's thread.
-pub(crate) fn prove(
-    store: &dyn SecretStore,
-    application: &str,
-    profile: &str,
-    interaction: Interaction,
-) -> Result<StoreProof> {
-    use vault_platform::secret::SecretBytes;
-    use vault_platform::store::ItemName;
-    store.unlock(interaction)?;
-    let item = ItemName::new(application, format!("{profile}#probe"))?;
-    let random: [u8; 16] = vault_platform::random::bytes();
-    let text = data_encoding::HEXLOWER.encode(&random);
-    let value = SecretBytes::from(text.into_bytes());
-    store.set(&item, &value)?;
-    let read = store.get(&item)?;
-    store.delete(&item)?;
-    if read.len() == 1 && read.iter().all(|read| read.same_as(&value)) {
-        Ok(StoreProof {
-            kind: store.kind(),
-            provider: store.provider(),
-        })
-    } else {
-        Err(Error::new(
-            ErrorKind::StoreFailed,
-            format!(
-                "the {} store did not give back what was written to it",
-                store.kind()
-            ),
-        ))
-    }
 }
 
 #[cfg(test)]

@@ -123,6 +123,9 @@ fn authorization_url(
         }
         query.append_pair(name, value);
     }
+    if wants_consent(request) {
+        query.append_pair("prompt", "consent");
+    }
     query
         .append_pair("state", state.expose())
         .append_pair("code_challenge", challenge)
@@ -131,9 +134,47 @@ fn authorization_url(
     Ok(url)
 }
 
+/// OpenID Connect Core, section 11: a server ignores `offline_access` unless
+/// the request asks for consent. Not so with Microsoft's, where asking would
+/// shut out whoever may not consent for himself.
+fn wants_consent(request: &LoginRequest) -> bool {
+    let asks_offline = request
+        .scopes
+        .iter()
+        .flat_map(|scope| scope.split(' '))
+        .any(|scope| scope == "offline_access");
+    let says_itself = request.parameters.iter().any(|(name, _)| name == "prompt");
+    let microsoft = Url::parse(&request.issuer).is_ok_and(|issuer| {
+        issuer
+            .host_str()
+            .is_some_and(|host| host.ends_with(".microsoftonline.com"))
+    });
+    asks_offline && !says_itself && !microsoft
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offline_access_comes_with_the_consent_that_it_needs() {
+        let asks = |request: &LoginRequest| {
+            let url = url(request).unwrap();
+            url.query_pairs()
+                .any(|(name, value)| name == "prompt" && value == "consent")
+        };
+        let request = LoginRequest::new("https://login.example", "app");
+        assert!(!asks(&request));
+        assert!(asks(
+            &request.clone().scope("openid").scope("offline_access")
+        ));
+        let own_word = request.scope("offline_access").parameter("prompt", "login");
+        assert!(!asks(&own_word));
+        let entra = "https://login.microsoftonline.com/common/v2.0";
+        assert!(!asks(
+            &LoginRequest::new(entra, "app").scope("offline_access")
+        ));
+    }
 
     fn url(request: &LoginRequest) -> Result<Url, Error> {
         authorization_url(

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::protocol::Failure;
 use crate::error::{Error, ErrorKind};
-use crate::profile::Profile;
+use crate::storage::Names;
 
 /// The error for a failure of which only the kind is known.
-pub(crate) fn describe(failure: Failure, profile: &Profile, after: Option<Duration>) -> Error {
-    let name = &profile.names.profile;
+pub(crate) fn describe(failure: Failure, names: &Names, after: Option<Duration>) -> Error {
+    let name = &names.profile;
     let soon = after
         .map(|pause| format!("; next try in {:.1} s", pause.as_secs_f64()))
         .unwrap_or_default();

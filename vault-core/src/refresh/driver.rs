@@ -641,11 +641,11 @@ impl Driver {
         match self.error.take() {
             Some(error) if failure != Failure::LockTimeout => match failure {
                 Failure::RotationUnconfirmed => {
-                    describe(failure, &self.profile, None).because(error)
+                    describe(failure, &self.profile.names, None).because(error)
                 }
                 _ => error.after(self.retry_after),
             },
-            _ => describe(failure, &self.profile, self.retry_after),
+            _ => describe(failure, &self.profile.names, self.retry_after),
         }
     }
 

@@ -106,7 +106,7 @@ pub(crate) async fn install(
             Effect::Finish(outcome) => {
                 profile.forget();
                 return Err(driver.error.unwrap_or_else(|| match outcome {
-                    Outcome::Failed(failure) => describe(failure, profile, None),
+                    Outcome::Failed(failure) => describe(failure, &profile.names, None),
                     _ => Error::new(ErrorKind::Internal, "a login ended without an outcome"),
                 }));
             }

@@ -1,0 +1,78 @@
+//! What a vault was opened with, and what is opened once for all its profiles.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use vault_platform::clock::Clock;
+use vault_platform::folder::StateFolder;
+use vault_platform::store::{self, Interaction, KeySource, StoreKind, StoreOptions, StoreWorker};
+
+use crate::error::Result;
+use crate::http::{Http, HttpOptions};
+use crate::refresh::policy::RotationPolicy;
+use crate::refresh::refresher::Refresher;
+
+/// What a vault was opened with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The store that the caller named, if any.
+    pub(crate) store: Option<StoreKind>,
+    /// Where the state folders lie; `None` where everything lives in memory.
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) interaction: Interaction,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) policy: Option<RotationPolicy>,
+    pub(crate) ca_certificates: Vec<String>,
+    pub(crate) allow_network_file_system: bool,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) store_deadline: Duration,
+    pub(crate) unlock_deadline: Duration,
+    pub(crate) revocation_deadline: Duration,
+    pub(crate) refresher: Refresher,
+    pub(crate) user_agent: String,
+    pub(crate) key: Option<KeySource>,
+    pub(crate) stores: Mutex<HashMap<StoreKind, StoreWorker>>,
+    pub(crate) memory_folders: Mutex<HashMap<String, StateFolder>>,
+}
+
+impl Settings {
+    /// The store of this kind, opened once.
+    pub(crate) fn store(&self, kind: StoreKind) -> Result<StoreWorker> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = stores.get(&kind) {
+            return Ok(worker.clone());
+        }
+        let options = StoreOptions {
+            state_root: self.root.clone(),
+            key: self.key.as_ref().map(KeySource::duplicate),
+            allow_network_file_system: self.allow_network_file_system,
+            ..StoreOptions::default()
+        };
+        let worker = StoreWorker::new(store::open(kind, &options)?);
+        stores.insert(kind, worker.clone());
+        Ok(worker)
+    }
+
+    /// A profile's folder in memory.
+    pub(crate) fn memory_folder(&self, profile: &str) -> StateFolder {
+        let mut folders = self
+            .memory_folders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        folders
+            .entry(profile.to_owned())
+            .or_insert_with(StateFolder::in_memory)
+            .clone()
+    }
+
+    pub(crate) fn http(&self, ca_certificates: &[String]) -> Result<Http> {
+        let trusted = self.ca_certificates.iter().chain(ca_certificates);
+        Http::new(HttpOptions {
+            ca_certificates: trusted.map(|pem| pem.clone().into_bytes()).collect(),
+            user_agent: self.user_agent.clone(),
+            ..HttpOptions::default()
+        })
+    }
+}
