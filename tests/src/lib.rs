@@ -5,3 +5,9 @@
 
 pub mod fleet;
 pub mod server;
+
+/// The README's code is compiled like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
