@@ -12,6 +12,7 @@ use crate::enrolment::{self, Import, LoginReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Fingerprint, Generation, LoginId};
 use crate::login::{LoginInteraction, LoginRequest};
+use crate::oauth::discovery::discover;
 use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh};
 use crate::proof::{StoreProof, prove};
 use crate::record::{CacheKey, CachedToken};
@@ -345,6 +346,25 @@ impl Session {
         .await
     }
 
+    /// Asks the login's authorization server to describe itself, as a login
+    /// does, and gives its issuer. Spends no token and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotLoggedIn`], and what discovery fails with.
+    pub async fn reach_server(&self) -> Result<String> {
+        let profile = self.profile.clone();
+        self.run(async move {
+            let settings = match profile.look(Waiting::Task).await? {
+                Look::Login(login) => login.record.settings,
+                _ => return Err(describe(Failure::NotLoggedIn, &profile.names, None)),
+            };
+            let http = profile.http(&settings.ca_certificates)?;
+            Ok(discover(&http, &settings.issuer).await?.issuer)
+        })
+        .await
+    }
+
     // Inside.
 
     async fn run<T: Send + 'static>(
@@ -601,6 +621,15 @@ impl Blocking<'_> {
     /// As there.
     pub fn prove_store(&self) -> Result<StoreProof> {
         pollster::block_on(self.0.prove_store())
+    }
+
+    /// See [`Session::reach_server`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn reach_server(&self) -> Result<String> {
+        pollster::block_on(self.0.reach_server())
     }
 
     fn look(&self) -> Result<Look> {

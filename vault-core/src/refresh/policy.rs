@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What an authorization server does with a refresh token that was used
 /// before, as far as it is known (step 11 of the protocol).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RotationPolicy {
     /// How long after its first use the server takes the same refresh token

@@ -29,7 +29,7 @@ use crate::identity::{Fingerprint, Generation, LoginId};
 
 /// Something that the driver does to the world. Each is one step between two
 /// of which a process may die.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Read, without the lock and with prompts if the caller allows them:
     /// tombstone, sealing key, sealed file. Answer: [`Event::Looked`].
@@ -131,7 +131,7 @@ pub enum Effect {
 }
 
 /// What came of an effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The first event of each machine.
     Start,
@@ -172,7 +172,7 @@ pub enum Event {
 }
 
 /// An access token that is stored for what the caller asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
     /// Which one.
     pub fingerprint: Fingerprint,
@@ -183,7 +183,7 @@ pub struct Access {
 }
 
 /// What a look without the lock shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Sight {
     /// There is no login, or none that this process may use.
     None(Failure),
@@ -202,7 +202,7 @@ pub enum Sight {
 }
 
 /// One stored copy of the refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StoredCopy {
     /// How new it is.
     pub generation: Generation,
@@ -211,7 +211,7 @@ pub struct StoredCopy {
 }
 
 /// The sealed file, as found under the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SealedCopy {
     /// There is none for this login.
     Absent,
@@ -222,7 +222,7 @@ pub enum SealedCopy {
 }
 
 /// The mark, if it is about the claimed login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MarkFacts {
     /// The generation that was sent.
     pub generation: Generation,
@@ -237,7 +237,7 @@ pub struct MarkFacts {
 }
 
 /// What is stored for a profile, read under its lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claimed {
     /// The login that the key item names.
     pub login: LoginId,
@@ -262,7 +262,7 @@ pub struct Claimed {
 }
 
 /// The server's answer to a refresh request, by what it means for the token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// New tokens. `usable` is false where only the refresh token can be used.
     Granted {
@@ -343,7 +343,7 @@ impl Failure {
 }
 
 /// How a machine ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// A token that was stored already serves the caller.
     Adopted,

@@ -10,7 +10,7 @@ use crate::refresh::policy::{self, RotationPolicy, Unconfirmed};
 const COMMIT_TRIES: u32 = 6;
 
 /// What the caller wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Want {
     /// The access token that a resource refused: any other one will do, this
     /// one will not (step 12).
@@ -31,7 +31,7 @@ impl Want {
 }
 
 /// The refresh machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refresh {
     want: Want,
     /// What the newest reading holds for the caller.
@@ -40,7 +40,7 @@ pub struct Refresh {
 }
 
 /// The token that this machine may send, and what bounds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Held {
     /// How often this very token was sent before.
     attempts: u32,
@@ -48,7 +48,7 @@ struct Held {
     item_impossible: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum State {
     Looking,
     Locking,
