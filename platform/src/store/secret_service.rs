@@ -14,9 +14,10 @@
 //!   deadline ends the wait.)
 //! - *Locked is not absent.* A search of a locked keyring may find nothing. An
 //!   empty search counts only while the default collection is unlocked.
-//! - *Our processes don't bring the daemon down.* gnome-keyring 42.1 aborts
-//!   when several connections open their sessions at once; they pass through
-//!   a `gate`.
+//! - *One session at a time.* gnome-keyring 42.1 may abort when several
+//!   connections open their sessions at once; our processes pass through a
+//!   `gate`, which makes that rarer. The daemon that the bus then starts is
+//!   locked, and is never taken for an empty one.
 //! - *A dead connection is made again*, once per call.
 //! - *One item.* A set writes the first that matches and deletes the others.
 
