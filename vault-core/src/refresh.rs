@@ -6,6 +6,7 @@
 //! `driver` carries out a refresh, `install` a login, `ending` a logout, and
 //! `refresher` is the thread on which they run.
 
+pub mod ahead;
 pub(crate) mod claim;
 pub(crate) mod description;
 pub(crate) mod driver;

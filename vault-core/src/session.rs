@@ -16,6 +16,7 @@ use crate::oauth::discovery::discover;
 use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh};
 use crate::proof::{StoreProof, prove};
 use crate::record::{CacheKey, CachedToken};
+use crate::refresh::ahead::{KeepFresh, keep_fresh};
 use crate::refresh::description::describe;
 use crate::refresh::driver::{self, Request, Supplied};
 use crate::refresh::ending::{self, LogoutReport};
@@ -246,6 +247,20 @@ impl Session {
             insist: true,
         })
         .await
+    }
+
+    /// Renews the token ahead of its end, for as long as the guard lives:
+    /// callers are then served from memory all the time. Of all processes that
+    /// do this, one refreshes.
+    ///
+    /// # Errors
+    ///
+    /// If the refresher's thread can't be started.
+    pub fn keep_fresh(&self, options: &TokenOptions) -> Result<KeepFresh> {
+        let (guard, stopped) = KeepFresh::new();
+        let work = keep_fresh(self.profile.clone(), options.cache_key(), stopped);
+        self.profile.settings.refresher.spawn(work)?;
+        Ok(guard)
     }
 
     /// Logs in, or again: tells the user through `interaction` what to do.

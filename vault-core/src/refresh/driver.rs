@@ -106,7 +106,8 @@ struct Driver {
     refusal: Option<String>,
     first_sent: Option<Stamp>,
     commit_pause: Duration,
-    /// Keeps the process from ending between send and commit.
+    /// Keeps the process from ending between send and commit, and before the
+    /// copies are written.
     in_flight: Option<InFlight>,
 }
 
@@ -520,8 +521,9 @@ impl Driver {
         }
     }
 
+    /// Lets the caller go. The process still waits for what is left to do: one
+    /// that ends with its token would else never write the second copy.
     fn hand_out(&mut self) -> Event {
-        self.in_flight = None;
         if let Some(storage) = &self.storage {
             storage.shared.share_success();
         }
