@@ -17,6 +17,7 @@ pub mod clock;
 pub mod counters;
 pub mod dirs;
 pub mod exit;
+pub mod fault;
 pub mod folder;
 pub mod harden;
 pub mod lock;

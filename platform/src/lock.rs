@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fs2::FileExt;
 
 use crate::exit::ForkMark;
+use crate::fault;
 use crate::folder::{Access, Backing, FolderError, StateFolder};
 
 /// How often a lock file that was replaced is opened again.
@@ -128,6 +129,7 @@ impl LockFile {
                     });
                 }
             }
+            fault::file_point(&self.name, "locked");
             let guard = LockGuard {
                 lock: self.clone(),
                 held: Held::File(held),
@@ -176,7 +178,9 @@ impl Drop for LockGuard {
                 // Unlocked expressly, not by closing alone: a forked child may
                 // have a copy that would keep the lock. If it fails, closing
                 // still unlocks.
+                fault::file_point(&self.lock.name, "unlocking");
                 FileExt::unlock(held.file()).ok();
+                fault::file_point(&self.lock.name, "unlocked");
             }
             Held::File(_) => {}
         }

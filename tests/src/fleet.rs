@@ -103,22 +103,27 @@ impl Fleet {
         program: impl Fn() -> Command,
     ) -> std::io::Result<Self> {
         let line = serde_json::to_string(assignment)?;
-        let mut workers = Vec::with_capacity(processes);
+        // From the first worker on, so that an error ends those there are.
+        let mut fleet = Self {
+            workers: Vec::with_capacity(processes),
+        };
         for _ in 0..processes {
-            let mut child =
-                program().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let mut child = program()
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
             let (Some(mut orders), Some(results)) = (child.stdin.take(), child.stdout.take())
             else {
                 return Err(std::io::Error::other("a worker without pipes"));
             };
-            writeln!(orders, "{line}")?;
-            workers.push(Worker {
+            let written = writeln!(orders, "{line}");
+            fleet.workers.push(Worker {
                 child,
                 orders: Some(orders),
                 results: BufReader::new(results),
             });
+            written.map_err(|_| ended())?;
         }
-        let mut fleet = Self { workers };
         for worker in &mut fleet.workers {
             worker.read::<String>()?;
         }
@@ -133,11 +138,13 @@ impl Fleet {
     /// If a worker has died.
     pub fn round(&mut self) -> std::io::Result<Vec<Call>> {
         let at = since_epoch() + Duration::from_millis(30);
-        let round = Round { at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX) };
+        let round = Round {
+            at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+        };
         let line = serde_json::to_string(&round)?;
         for worker in &mut self.workers {
             if let Some(orders) = &mut worker.orders {
-                writeln!(orders, "{line}")?;
+                writeln!(orders, "{line}").map_err(|_| ended())?;
             }
         }
         let mut calls = Vec::new();
@@ -150,7 +157,10 @@ impl Fleet {
     /// The workers' process ids.
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {
-        self.workers.iter().map(|worker| worker.child.id()).collect()
+        self.workers
+            .iter()
+            .map(|worker| worker.child.id())
+            .collect()
     }
 }
 
@@ -158,10 +168,14 @@ impl Worker {
     fn read<T: serde::de::DeserializeOwned>(&mut self) -> std::io::Result<T> {
         let mut line = String::new();
         if self.results.read_line(&mut line)? == 0 {
-            return Err(std::io::Error::other("a worker ended before its time"));
+            return Err(ended());
         }
         Ok(serde_json::from_str(&line)?)
     }
+}
+
+fn ended() -> std::io::Error {
+    std::io::Error::other("a worker process ended before its time")
 }
 
 impl Drop for Fleet {
@@ -264,8 +278,13 @@ async fn ask(session: &Session) -> Call {
 }
 
 fn since_epoch() -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "processes agree on a moment by the wall clock")]
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "processes agree on a moment by the wall clock"
+    )]
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 fn stopwatch() -> Instant {

@@ -3,6 +3,7 @@
 //! [`server`] is a strict authorization server that runs in the test's own process; the tests
 //! that start real processes are in `tests/`, the demo and the lanes' programs in `src/bin/`.
 
+pub mod demo;
 pub mod fleet;
 pub mod server;
 

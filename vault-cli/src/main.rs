@@ -1,2 +1,21 @@
-//! Skeleton.
-fn main() {}
+//! `vault-cli`: log in once, and every process shares one token.
+//!
+//! The program speaks to people and scripts; what it does is done by
+//! `vault-core`. It alone reads the environment, prompts and prints.
+
+mod args;
+mod claims;
+mod commands;
+mod context;
+mod failure;
+mod input;
+mod output;
+mod program;
+mod signals;
+mod table;
+mod terminal;
+mod times;
+
+fn main() -> std::process::ExitCode {
+    program::run(std::env::args_os().collect())
+}

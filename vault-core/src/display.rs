@@ -9,13 +9,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
 use crate::record::{CacheKey, LoginRecord, VERSION};
 use crate::secret_text::to_ascii_line;
-use crate::storage::Storage;
+use crate::storage::{FIRST_GENERATION, Storage};
 
 const PROFILE: &str = "profile.json";
 const HISTORY: &str = "history";
 
 /// Past this size the older half of the history is dropped.
 const HISTORY_LIMIT: usize = 256 * 1024;
+
+/// More missing lines than this mean that the history is of another time (a
+/// backup that was put back): then it begins anew.
+const MISSING_LIMIT: u64 = 1000;
+
+const OK: &str = "ok";
+const RECOVERED: &str = "recovered";
 
 /// How a login stands, as last written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,13 +135,14 @@ pub struct HistoryEntry {
     pub at_ms: u64,
     /// What happened: `login`, `refresh`, `logout`.
     pub event: String,
-    /// How it ended: `ok` or the failure's name.
+    /// How it ended: `ok`, `refused`, `unconfirmed`; `recovered` for what a
+    /// process committed that died before it could say so.
     pub outcome: String,
     /// Which login.
     pub login: LoginId,
     /// The generation afterwards.
     pub generation: u64,
-    /// Which process did it.
+    /// Which process did it; of what was recovered, the one that found it.
     pub process: u32,
 }
 
@@ -157,7 +165,55 @@ impl HistoryEntry {
         }
     }
 
-    /// Appends the line; the caller holds the lock if `may_rotate`.
+    /// Whether the line is a link of the chain of rotations: a login, or a
+    /// refresh that was committed. The links of one login count up by one.
+    #[must_use]
+    pub fn is_link(&self) -> bool {
+        let made_one = matches!(self.event.as_str(), "login" | "refresh");
+        made_one && matches!(self.outcome.as_str(), OK | RECOVERED)
+    }
+
+    /// Adds the links that are missing before `newest`, which is what is
+    /// stored: a process committed them and died, or had no space left for
+    /// the line. The caller holds the lock. `at_ms` is when the newest came.
+    ///
+    /// What is kept of a history is so unbroken, whoever was killed when.
+    pub(crate) fn complete(
+        folder: &StateFolder,
+        login: LoginId,
+        newest: Generation,
+        at_ms: u64,
+    ) -> Result<()> {
+        let bytes = folder.read(HISTORY, 16 * HISTORY_LIMIT)?;
+        let bytes = bytes.as_ref().map_or(&[][..], |bytes| bytes.expose());
+        let last = Self::parse_all(bytes)
+            .filter(|entry| entry.login == login && entry.is_link())
+            .map(|entry| entry.generation)
+            .max();
+        let first = match last {
+            Some(last) if newest.0.saturating_sub(last) <= MISSING_LIMIT => last.saturating_add(1),
+            _ => newest.0,
+        };
+        if first > newest.0 {
+            return Ok(());
+        }
+        if bytes.last().is_some_and(|byte| *byte != b'\n') {
+            // Half a line, where the space ran out or the power failed.
+            folder.append(HISTORY, b"")?;
+        }
+        for generation in first..=newest.0 {
+            let event = match Generation(generation) {
+                FIRST_GENERATION => "login",
+                _ => "refresh",
+            };
+            Self::new(at_ms, event, RECOVERED, login, Generation(generation))
+                .append(folder, false)?;
+        }
+        Ok(())
+    }
+
+    /// Appends the line, by one write, so that lines of several processes do
+    /// not mix; the caller holds the lock if `may_rotate`.
     pub(crate) fn append(&self, folder: &StateFolder, may_rotate: bool) -> Result<()> {
         folder.append(HISTORY, to_ascii_line(self).expose())?;
         if may_rotate
@@ -177,11 +233,91 @@ impl HistoryEntry {
     /// Reads the history, oldest first. A line that can't be read is left out.
     pub(crate) fn read_all(folder: &StateFolder) -> Result<Vec<Self>> {
         let bytes = folder.read(HISTORY, 16 * HISTORY_LIMIT)?;
-        Ok(bytes
-            .as_ref()
-            .map_or(&[][..], |bytes| bytes.expose())
+        let bytes = bytes.as_ref().map_or(&[][..], |bytes| bytes.expose());
+        Ok(Self::parse_all(bytes).collect())
+    }
+
+    fn parse_all(bytes: &[u8]) -> impl Iterator<Item = Self> {
+        bytes
             .split(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGIN: LoginId = LoginId([1; 16]);
+
+    fn committed(folder: &StateFolder, generation: u64) {
+        let event = if generation == 1 { "login" } else { "refresh" };
+        HistoryEntry::new(generation, event, OK, LOGIN, Generation(generation))
+            .append(folder, true)
+            .unwrap();
+    }
+
+    fn links(folder: &StateFolder) -> Vec<(u64, String)> {
+        HistoryEntry::read_all(folder)
+            .unwrap()
+            .into_iter()
+            .filter(HistoryEntry::is_link)
+            .map(|entry| (entry.generation, entry.outcome))
+            .collect()
+    }
+
+    fn complete(folder: &StateFolder, newest: u64) {
+        HistoryEntry::complete(folder, LOGIN, Generation(newest), 7).unwrap();
+    }
+
+    #[test]
+    fn what_a_dead_process_committed_is_added_once() {
+        let folder = StateFolder::in_memory();
+        committed(&folder, 1);
+        committed(&folder, 2);
+        for _ in 0..2 {
+            complete(&folder, 4);
+        }
+        committed(&folder, 5);
+        complete(&folder, 5);
+        let wanted = [(1, OK), (2, OK), (3, RECOVERED), (4, RECOVERED), (5, OK)];
+        let wanted = wanted.map(|(generation, outcome)| (generation, outcome.to_owned()));
+        assert_eq!(links(&folder), wanted);
+    }
+
+    #[test]
+    fn a_history_that_was_removed_begins_with_what_is_stored() {
+        let folder = StateFolder::in_memory();
+        complete(&folder, 41);
+        committed(&folder, 42);
+        let generations: Vec<u64> = links(&folder).iter().map(|link| link.0).collect();
+        assert_eq!(generations, [41, 42]);
+    }
+
+    #[test]
+    fn half_a_line_costs_no_line_but_itself() {
+        let folder = StateFolder::in_memory();
+        committed(&folder, 1);
+        let mut torn = folder.read(HISTORY, 1 << 20).unwrap().unwrap().expose().to_vec();
+        torn.extend_from_slice(br#"{"v":1,"at_ms":2,"event":"ref"#);
+        folder.replace(HISTORY, &torn).unwrap();
+        complete(&folder, 2);
+        committed(&folder, 3);
+        let generations: Vec<u64> = links(&folder).iter().map(|link| link.0).collect();
+        assert_eq!(generations, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_long_history_keeps_its_newer_part_whole() {
+        let folder = StateFolder::in_memory();
+        for generation in 1..=3000 {
+            committed(&folder, generation);
+        }
+        let size = folder.read(HISTORY, 1 << 20).unwrap().unwrap().len();
+        assert!(size <= HISTORY_LIMIT, "{size}");
+        let generations: Vec<u64> = links(&folder).iter().map(|link| link.0).collect();
+        let first = generations[0];
+        assert!(first > 1 && first < 2500, "{first}");
+        assert_eq!(generations, (first..=3000).collect::<Vec<_>>());
     }
 }

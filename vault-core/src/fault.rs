@@ -1,7 +1,17 @@
 //! Faults that tests put into the protocol on purpose, to make races happen
-//! and to show that a broken rule would be noticed. Only with the feature
-//! `fault-points`, which no program that ships turns on; without it nothing
-//! here can be switched.
+//! and to show that a broken rule would be noticed; and the points between all
+//! effects of the drivers, at which tests kill a process. Only with the
+//! feature `fault-points`, which no program that ships turns on; without it
+//! nothing here can be switched. See [`vault_platform::fault`].
+
+#[cfg(feature = "fault-points")]
+pub use vault_platform::fault::{
+    Action, FileEvent, arm, inject, observe_files, passed, point, record,
+};
+pub(crate) use vault_platform::fault::is_injected;
+pub use vault_platform::fault::{SKIP_FILE_SYNC, SKIP_FOLDER_SYNC};
+
+use crate::refresh::protocol::Effect;
 
 /// Waits between the look and the lock, so that others refresh in between.
 pub const PAUSE_BEFORE_LOCK: &str = "pause-before-lock";
@@ -9,28 +19,46 @@ pub const PAUSE_BEFORE_LOCK: &str = "pause-before-lock";
 /// Sends the token that was read before the lock was taken.
 pub const SKIP_READ_UNDER_LOCK: &str = "skip-read-under-lock";
 
-#[cfg(feature = "fault-points")]
-static INJECTED: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+/// Sends without having written the mark.
+pub const SKIP_MARK: &str = "skip-mark";
 
-/// Puts a fault into this process from now on.
+/// The two points around one effect of a machine: `refresh.before:Mark`,
+/// `refresh.after:Mark`. Named after the effect, so that none is forgotten.
 #[cfg(feature = "fault-points")]
-pub fn inject(fault: &str) {
-    let mut injected = INJECTED
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    injected.push(fault.to_owned());
-}
+pub(crate) struct Around(String, &'static str);
 
-/// Whether this process has the fault.
 #[cfg(feature = "fault-points")]
-pub(crate) fn is_injected(fault: &str) -> bool {
-    let injected = INJECTED
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    injected.iter().any(|name| name == fault)
+impl Around {
+    pub(crate) fn new(machine: &'static str, effect: &Effect) -> Self {
+        let mut name = format!("{effect:?}");
+        name.retain(|character| character.is_ascii() && !character.is_whitespace());
+        let end = name.find(|character: char| !character.is_ascii_alphanumeric());
+        name.truncate(end.unwrap_or(name.len()));
+        Self(name, machine)
+    }
+
+    pub(crate) fn before(&self) {
+        point(&format!("{}.before:{}", self.1, self.0));
+    }
+
+    pub(crate) fn after(&self) {
+        point(&format!("{}.after:{}", self.1, self.0));
+    }
 }
 
 #[cfg(not(feature = "fault-points"))]
-pub(crate) const fn is_injected(_fault: &str) -> bool {
-    false
+pub(crate) struct Around;
+
+#[cfg(not(feature = "fault-points"))]
+impl Around {
+    #[inline(always)]
+    pub(crate) const fn new(_machine: &'static str, _effect: &Effect) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) const fn before(&self) {}
+
+    #[inline(always)]
+    pub(crate) const fn after(&self) {}
 }

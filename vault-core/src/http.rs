@@ -50,7 +50,8 @@ pub(crate) struct HttpOptions {
     /// Bounds name resolution, TCP, proxy and TLS together; kept shorter than
     /// the total, so that running out of it always means *not sent*.
     pub(crate) connect_timeout: Duration,
-    /// Bounds a request up to the last byte of its answer.
+    /// Bounds a request up to the last byte of its answer. A refresh holds the
+    /// lock meanwhile, so it is shorter than others wait for the lock.
     pub(crate) total_timeout: Duration,
 }
 
@@ -60,7 +61,7 @@ impl Default for HttpOptions {
             ca_certificates: Vec::new(),
             user_agent: concat!("vault-core/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(10),
-            total_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(20),
         }
     }
 }

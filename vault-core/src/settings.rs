@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) allow_network_file_system: bool,
     pub(crate) lock_timeout: Duration,
     pub(crate) store_deadline: Duration,
+    pub(crate) request_timeout: Duration,
     pub(crate) unlock_deadline: Duration,
     pub(crate) revocation_deadline: Duration,
     pub(crate) refresher: Refresher,
@@ -72,6 +73,7 @@ impl Settings {
         Http::new(HttpOptions {
             ca_certificates: trusted.map(|pem| pem.clone().into_bytes()).collect(),
             user_agent: self.user_agent.clone(),
+            total_timeout: self.request_timeout,
             ..HttpOptions::default()
         })
     }

@@ -71,6 +71,7 @@ impl Shared {
     pub(crate) fn end_change(&self) {
         if self.writable() {
             let version = self.word(BEGIN).fetch_add(1, Ordering::AcqRel) + 1;
+            vault_platform::fault::point("counters.end:half");
             self.word(END).fetch_max(version, Ordering::AcqRel);
         }
     }
@@ -124,6 +125,7 @@ impl Shared {
             self.word(RETRY_BOOT)
                 .store(boot_number(now.boot), Ordering::Release);
             self.word(RETRY_AT).store(retry_at, Ordering::Release);
+            vault_platform::fault::point("counters.failure:half");
             self.word(FAILED_ATTEMPT)
                 .store(self.attempts(), Ordering::Release);
         }
@@ -134,6 +136,7 @@ impl Shared {
     pub(crate) fn share_success(&self) {
         if self.writable() {
             self.word(RETRY_AT).store(0, Ordering::Release);
+            vault_platform::fault::point("counters.success:half");
             self.word(FAILURE).store(0, Ordering::Release);
         }
     }

@@ -11,6 +11,7 @@ use vault_platform::store::{Interaction, KeySource, StoreKind};
 
 use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::HttpOptions;
 use crate::profile::Profile;
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::refresher::Refresher;
@@ -158,6 +159,7 @@ pub struct VaultBuilder {
     allow_network_file_system: bool,
     lock_timeout: Duration,
     store_deadline: Duration,
+    request_timeout: Duration,
 }
 
 impl VaultBuilder {
@@ -175,6 +177,7 @@ impl VaultBuilder {
             allow_network_file_system: false,
             lock_timeout: Duration::from_secs(30),
             store_deadline: Duration::from_secs(10),
+            request_timeout: HttpOptions::default().total_timeout,
         }
     }
 
@@ -263,6 +266,16 @@ impl VaultBuilder {
         self
     }
 
+    /// How long a request to the authorization server may take, up to the last
+    /// byte of its answer: 20 seconds. A refresh whose answer does not come in
+    /// time counts as sent; shorter than the server takes on a bad day costs
+    /// logins.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
     /// Opens the vault. Touches nothing yet: no folder, no store.
     ///
     /// # Errors
@@ -298,6 +311,7 @@ impl VaultBuilder {
             allow_network_file_system: self.allow_network_file_system,
             lock_timeout: self.lock_timeout,
             store_deadline: self.store_deadline,
+            request_timeout: self.request_timeout,
             unlock_deadline: Duration::from_secs(120),
             revocation_deadline: Duration::from_secs(5),
             refresher: Refresher::default(),

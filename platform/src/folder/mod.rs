@@ -43,6 +43,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::fault;
 use crate::random;
 use crate::secret::{SecretBuffer, SecretBytes};
 
@@ -282,13 +283,16 @@ impl StateFolder {
             let (temporary, file) = new_temporary(folder, contents)?;
             drop(file);
             let linked = folder.link_new(&temporary, name);
+            fault::file_point(name, "linked");
             folder.unlink(&temporary)?;
+            fault::file_point(name, "unlinked-temporary");
             match linked {
                 // A sweep took the temporary file away.
                 Err(error) if error.is_not_found() && tries < SWEPT_TRIES => tries += 1,
                 Err(error) => return Err(error),
                 Ok(created) => {
                     folder.sync()?;
+                    fault::file_point(name, "durable");
                     return Ok(created);
                 }
             }
@@ -305,7 +309,9 @@ impl StateFolder {
         match &self.0 {
             Backing::Disk(folder) => {
                 if folder.unlink(name)? {
+                    fault::file_point(name, "removed");
                     folder.sync()?;
+                    fault::file_point(name, "removed-durably");
                 }
             }
             Backing::Memory(folder) => folder.remove(name),
@@ -325,6 +331,7 @@ impl StateFolder {
         match &self.0 {
             Backing::Disk(folder) => {
                 folder.rename(name, &aside)?;
+                fault::file_point(name, "set-aside");
                 folder.sync()?;
             }
             Backing::Memory(folder) => folder.rename(name, &aside)?,
@@ -354,7 +361,9 @@ impl StateFolder {
         let Some(mut file) = folder.open_file(name, Access::Append)? else {
             return Err(failed(std::io::ErrorKind::NotFound.into()));
         };
-        match file.write(&line) {
+        let written = file.write(&line);
+        fault::file_point(name, "appended");
+        match written {
             Ok(written) if written == line.len() => Ok(()),
             // A short write to a file means that the space ran out.
             Ok(_) => Err(failed(std::io::ErrorKind::StorageFull.into())),
@@ -424,6 +433,18 @@ fn random_name() -> String {
     data_encoding::HEXLOWER.encode(&random::bytes::<8>())
 }
 
+/// Makes a file's contents durable.
+fn sync_file(file: &File, path: &Path) -> std::io::Result<()> {
+    if fault::is_injected(fault::SKIP_FILE_SYNC) {
+        return Ok(());
+    }
+    file.sync_all()?;
+    #[cfg(feature = "fault-points")]
+    fault::file_event(fault::FileEvent::FileSynced(path));
+    let _ = path;
+    Ok(())
+}
+
 /// Makes a temporary file with its contents, fsynced.
 fn new_temporary(folder: &DiskFolder, contents: &[u8]) -> Result<(String, File), FolderError> {
     let name = format!("{TEMPORARY}{}", random_name());
@@ -432,7 +453,12 @@ fn new_temporary(folder: &DiskFolder, contents: &[u8]) -> Result<(String, File),
     let Some(mut file) = folder.open_file(&name, Access::CreateNew)? else {
         return Err(failed(std::io::ErrorKind::NotFound.into()));
     };
-    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    fault::point("temporary:created");
+    let written = file.write_all(contents).and_then(|()| {
+        fault::point("temporary:written");
+        sync_file(&file, &path)
+    });
+    fault::point("temporary:fsynced");
     if let Err(error) = written {
         drop(file);
         // The write's error is the one to tell; a sweep removes what is left.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::disk::DiskFolder;
 use super::memory::MemoryFolder;
-use super::{Backing, FolderError, SWEPT_TRIES, new_temporary};
+use super::{Backing, FolderError, SWEPT_TRIES, new_temporary, sync_file};
+use crate::fault;
 use crate::random;
 
 /// A temporary file that will become a file of the folder.
@@ -43,6 +44,7 @@ impl PreparedFile {
                     folder.unlink(&temporary).ok();
                     return Err(error);
                 }
+                fault::file_point(name, "prepared");
                 Place::Disk {
                     folder,
                     temporary,
@@ -86,11 +88,19 @@ impl PreparedFile {
         while !*renamed {
             // All is written again on each try: after a failed fsync the
             // kernel may have dropped what was written before.
-            overwrite(file, contents).map_err(|source| {
-                FolderError::from_io("write", &folder.path().join(&*temporary), source)
-            })?;
+            let path = folder.path().join(&*temporary);
+            overwrite(file, contents)
+                .and_then(|()| {
+                    fault::file_point(&self.name, "written");
+                    sync_file(file, &path)
+                })
+                .map_err(|source| FolderError::from_io("write", &path, source))?;
+            fault::file_point(&self.name, "fsynced");
             match folder.rename(temporary, &self.name) {
-                Ok(()) => *renamed = true,
+                Ok(()) => {
+                    *renamed = true;
+                    fault::file_point(&self.name, "renamed");
+                }
                 // A sweep took it away; the file is still open, its name gone.
                 Err(error) if error.is_not_found() && tries < SWEPT_TRIES => {
                     tries += 1;
@@ -99,15 +109,16 @@ impl PreparedFile {
                 Err(error) => return Err(error),
             }
         }
-        folder.sync()
+        folder.sync()?;
+        fault::file_point(&self.name, "durable");
+        Ok(())
     }
 }
 
 fn overwrite(file: &mut File, contents: &[u8]) -> std::io::Result<()> {
     file.rewind()?;
     file.write_all(contents)?;
-    file.set_len(contents.len() as u64)?;
-    file.sync_all()
+    file.set_len(contents.len() as u64)
 }
 
 impl Drop for PreparedFile {

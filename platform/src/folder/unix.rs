@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{Access, Exposure, FolderError, FolderOptions, network};
+use crate::fault;
 
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -151,6 +152,10 @@ impl DiskFolder {
             rustix::fs::fchmod(&descriptor, FILE_MODE)
                 .map_err(|error| self.failed("open", name, error))?;
         }
+        #[cfg(feature = "fault-points")]
+        if access == Access::CreateNew {
+            fault::file_event(fault::FileEvent::Created(&path));
+        }
         Ok(Some(descriptor.into()))
     }
 
@@ -204,9 +209,16 @@ impl DiskFolder {
 
     /// Makes the names durable.
     pub(super) fn sync(&self) -> Result<(), FolderError> {
+        if fault::is_injected(fault::SKIP_FOLDER_SYNC) {
+            return Ok(());
+        }
         match rustix::fs::fsync(&self.descriptor) {
             // Some file systems can't sync a folder and need not.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Ok(()) | Err(Errno::INVAL) => {
+                #[cfg(feature = "fault-points")]
+                fault::file_event(fault::FileEvent::FolderSynced(&self.path));
+                Ok(())
+            }
             Err(error) => Err(FolderError::from_io("sync", &self.path, error.into())),
         }
     }

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{SecretStore, StoreError, StoreErrorKind};
 use crate::exit::ForkMark;
+use crate::fault;
 
 type Job = Box<dyn FnOnce(&dyn SecretStore) + Send>;
 
@@ -130,6 +131,7 @@ impl StoreWorker {
                 for job in queue {
                     // A panic ends the call (its answer's channel closes), not
                     // the thread.
+                    fault::point("store:called");
                     if catch_unwind(AssertUnwindSafe(|| job(&*store))).is_err() {
                         tracing::error!(store = %store.kind(), "a store panicked");
                     }

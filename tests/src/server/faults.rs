@@ -47,6 +47,8 @@ pub enum Alteration {
     Remove(&'static str),
     /// Sets a member.
     Set(&'static str, Value),
+    /// Names another content type, and leaves the body as it is.
+    ContentType(&'static str),
 }
 
 impl Fault {
@@ -107,7 +109,13 @@ impl Fault {
 }
 
 impl Alteration {
-    fn apply(self, reply: Reply) -> Reply {
+    fn apply(self, mut reply: Reply) -> Reply {
+        if let Self::ContentType(kind) = self {
+            reply
+                .headers
+                .retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+            return reply.header("Content-Type", kind);
+        }
         let Some(Value::Object(mut members)) = reply.json_body() else {
             return reply;
         };
@@ -118,6 +126,7 @@ impl Alteration {
             Self::Set(name, value) => {
                 members.insert(name.to_owned(), value);
             }
+            Self::ContentType(_) => {}
         }
         Reply {
             body: Value::Object(members).to_string().into_bytes(),

@@ -27,7 +27,10 @@ impl Scene {
             access_token_lifetime: LIFETIME,
             ..ServerConfig::default()
         });
-        let scene = Self { server, folder: tempfile::tempdir().unwrap() };
+        let scene = Self {
+            server,
+            folder: tempfile::tempdir().unwrap(),
+        };
         std::fs::write(scene.key_file(), [7; 32]).unwrap();
         make_private(&scene.key_file());
         let login = scene.server.issue_login();
@@ -43,7 +46,10 @@ impl Scene {
         let token = RefreshToken::new(SecretString::from(login.refresh_token));
         session
             .blocking()
-            .import(Import::from_issuer(scene.server.issuer(), "vault-cli"), token)
+            .import(
+                Import::from_issuer(scene.server.issuer(), "vault-cli"),
+                token,
+            )
             .unwrap();
         scene
     }
@@ -89,7 +95,10 @@ fn make_private(path: &Path) {
 }
 
 fn errors(calls: &[Call]) -> Vec<&str> {
-    calls.iter().filter_map(|call| call.error.as_deref()).collect()
+    calls
+        .iter()
+        .filter_map(|call| call.error.as_deref())
+        .collect()
 }
 
 #[test]
@@ -100,10 +109,16 @@ fn eight_processes_share_one_refresh_per_rotation() {
         let calls = fleet.round().unwrap();
         assert_eq!(errors(&calls), Vec::<&str>::new());
         assert_eq!(calls.len(), 64);
-        assert!(calls.iter().all(|call| call.token == calls[0].token), "one token for all");
+        assert!(
+            calls.iter().all(|call| call.token == calls[0].token),
+            "one token for all"
+        );
         let counts = scene.server.counts();
         assert_eq!(counts.refreshes_ok, rotation);
-        assert_eq!((counts.refresh_requests, counts.reuse_detected), (rotation, 0));
+        assert_eq!(
+            (counts.refresh_requests, counts.reuse_detected),
+            (rotation, 0)
+        );
         assert_eq!(counts.peak_concurrent_refreshes, 1);
         std::thread::sleep(LIFETIME);
     }
@@ -114,7 +129,13 @@ fn eight_processes_share_one_refresh_per_rotation() {
 fn latecomers(scene: &Scene, more_faults: &[&str]) -> Vec<Call> {
     let mut faults = vec![fault::PAUSE_BEFORE_LOCK.to_owned()];
     faults.extend(more_faults.iter().map(|fault| (*fault).to_owned()));
-    let mut fleet = scene.fleet(8, &Assignment { faults, ..scene.assignment(8) });
+    let mut fleet = scene.fleet(
+        8,
+        &Assignment {
+            faults,
+            ..scene.assignment(8)
+        },
+    );
     fleet.round().unwrap()
 }
 

@@ -1,3 +1,13 @@
 //! Tests that start real processes against real servers and stores.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't go on should stop, its helpers too"
+)]
+#![expect(clippy::disallowed_methods, reason = "tests wait for real time to pass")]
 
+mod ahead;
+mod cli;
 mod contention;
+mod keyring;
+mod oidc;
+mod support;

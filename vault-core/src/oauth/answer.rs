@@ -241,7 +241,9 @@ fn granted(fields: Fields, date: Option<Duration>, status: u16) -> Answer {
                     .id_token
                     .filter(|token| !token.is_empty())
                     .map(IdToken::new),
-                expires_in: fields.expires_in,
+                // Nothing or less would be dead on arrival, and each caller
+                // would cost a rotation: taken for not said.
+                expires_in: fields.expires_in.filter(|life| !life.is_zero()),
                 scope: fields.scope,
                 date,
             });

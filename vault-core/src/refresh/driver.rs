@@ -69,10 +69,16 @@ pub(crate) async fn refresh(
         let effect;
         (machine, effect) = machine.next(event);
         tracing::trace!(profile = %driver.profile.names.profile, ?effect, "refresh");
+        let point = fault::Around::new("refresh", &effect);
+        point.before();
         match effect {
-            Effect::Finish(outcome) => return driver.finish(outcome),
+            Effect::Finish(outcome) => {
+                driver.finish(outcome);
+                return point.after();
+            }
             effect => event = driver.perform(effect).await,
         }
+        point.after();
     }
 }
 
@@ -94,6 +100,8 @@ struct Driver {
     prepared: Option<PreparedFile>,
     /// What is to be committed.
     received: Option<LoginRecord>,
+    /// Whether a new access token is in it.
+    usable: bool,
     committed: bool,
     /// What the last look read, kept only for tests that skip the read under the lock.
     looked: Option<LoginRecord>,
@@ -131,6 +139,7 @@ impl Driver {
             held: None,
             prepared: None,
             received: None,
+            usable: false,
             committed: false,
             looked: None,
             token: None,
@@ -180,6 +189,7 @@ impl Driver {
                 self.prepared = None;
                 Event::Done
             }
+            Effect::Mark { .. } if fault::is_injected(fault::SKIP_MARK) => Event::Done,
             Effect::Mark { attempts } => {
                 let now = self.stamp();
                 let result = self.with_claim(|claim, storage| claim.mark(storage, attempts, now));
@@ -343,6 +353,9 @@ impl Driver {
                 if let Err(error) = storage.folder.sweep_temporaries() {
                     tracing::debug!(?error, "what dead processes left could not be swept");
                 }
+                if let Err(error) = self.complete_history(&storage, &claim, &claimed) {
+                    tracing::debug!(?error, "the history could not be completed");
+                }
                 let key = &self.request.key;
                 self.token = claim
                     .record()
@@ -372,6 +385,28 @@ impl Driver {
             claim.forget_what_was_read(looked);
         }
         (claim, claimed)
+    }
+
+    /// Writes down what a dead process committed and did not record.
+    fn complete_history(
+        &self,
+        storage: &Storage,
+        claim: &Claim,
+        claimed: &Claimed,
+    ) -> Result<()> {
+        let sealed = claim.record();
+        let newest = sealed.map(|record| record.generation);
+        let item = claimed.item.map(|item| item.generation);
+        let Some(generation) = newest.max(item) else {
+            return Ok(());
+        };
+        let at_ms = sealed
+            .filter(|record| record.generation == generation)
+            .map_or_else(
+                || self.stamp().wall_ms,
+                |record| record.refreshed.wall_ms,
+            );
+        HistoryEntry::complete(&storage.folder, claimed.login, generation, at_ms)
     }
 
     fn prepare(&mut self) -> Event {
@@ -411,6 +446,7 @@ impl Driver {
                     &self.profile.now(),
                 ));
                 self.held = Some(held);
+                self.usable = true;
                 Answer::Granted { usable: true }
             }
             Exchanged::RefreshTokenOnly(held, refresh_token, reason) => {
@@ -454,9 +490,9 @@ impl Driver {
                 .as_ref()
                 .and_then(|first| first.elapsed(&now)),
             access: self
-                .claim
+                .received
                 .as_ref()
-                .and_then(Claim::record)
+                .or(self.claim.as_ref().and_then(Claim::record))
                 .and_then(|record| {
                     access_facts(record, &self.request.key, self.request.min_valid, &now)
                 }),
@@ -524,7 +560,9 @@ impl Driver {
     /// Lets the caller go. The process still waits for what is left to do: one
     /// that ends with its token would else never write the second copy.
     fn hand_out(&mut self) -> Event {
-        if let Some(storage) = &self.storage {
+        if self.usable
+            && let Some(storage) = &self.storage
+        {
             storage.shared.share_success();
         }
         self.token = self
@@ -532,8 +570,9 @@ impl Driver {
             .as_ref()
             .and_then(|record| record.access(&self.request.key))
             .cloned();
-        // An answer without a usable access token is told at the end.
-        if self.error.is_none()
+        // An answer without a usable access token is told at the end. A failure
+        // on the way, of an earlier send or of the first try to commit, is past.
+        if self.usable
             && let Some(token) = self.token.clone()
         {
             self.answer(Ok(Supplied {

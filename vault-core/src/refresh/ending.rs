@@ -12,6 +12,7 @@ use super::protocol::logout::Logout;
 use super::protocol::{Effect, Event, Failure, Outcome};
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::identity::LoginId;
 use crate::life::Stamp;
 use crate::profile::Profile;
@@ -57,6 +58,8 @@ pub(crate) async fn log_out(
         let effect;
         (machine, effect) = machine.next(event);
         tracing::trace!(profile = %profile.names.profile, ?effect, "logout");
+        let point = fault::Around::new("logout", &effect);
+        point.before();
         match effect {
             Effect::Finish(Outcome::LoggedOut { remains }) => {
                 profile.forget();
@@ -72,6 +75,7 @@ pub(crate) async fn log_out(
             }
             effect => event = driver.perform(effect).await,
         }
+        point.after();
     }
 }
 
@@ -122,17 +126,8 @@ impl Driver<'_> {
             Effect::DeleteRemains => delete_remains(storage, self.login).await,
             Effect::DeleteRemainsUnlocked => self.delete_unlocked().await,
             Effect::Record => {
-                let at = Stamp::from(&self.profile.now()).wall_ms;
-                let generation = self.record.as_ref().map(|record| record.generation);
-                HistoryEntry::new(
-                    at,
-                    "logout",
-                    "ok",
-                    self.login,
-                    generation.unwrap_or_default(),
-                )
-                .append(&storage.folder, self.lock.is_some())
-                .and_then(|()| ProfileSummary::restate(&storage.folder, LoginState::LoggedOut))
+                self.record_logout()
+                    .and_then(|()| ProfileSummary::restate(&storage.folder, LoginState::LoggedOut))
             }
             Effect::Unlock => {
                 self.lock = None;
@@ -165,6 +160,20 @@ impl Driver<'_> {
                 Event::Failed(Failure::Local)
             }
         }
+    }
+
+    /// Ends the login's chain in the history.
+    fn record_logout(&self) -> Result<()> {
+        let folder = &self.storage.folder;
+        let at = Stamp::from(&self.profile.now()).wall_ms;
+        let record = self.record.as_ref();
+        if let (Some(record), Some(_lock)) = (record, &self.lock) {
+            let came_at = record.refreshed.wall_ms;
+            HistoryEntry::complete(folder, self.login, record.generation, came_at)?;
+        }
+        let generation = record.map(|record| record.generation).unwrap_or_default();
+        HistoryEntry::new(at, "logout", "ok", self.login, generation)
+            .append(folder, self.lock.is_some())
     }
 
     /// The newest of the two copies, in memory before both are deleted.

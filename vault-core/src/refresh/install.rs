@@ -16,6 +16,7 @@ use super::protocol::{Effect, Event, Failure, Outcome};
 use super::renewal::life;
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::identity::{FolderId, KeyId, LoginId};
 use crate::life::Stamp;
 use crate::oauth::token_endpoint::TokenResponse;
@@ -98,6 +99,8 @@ pub(crate) async fn install(
         let effect;
         (machine, effect) = machine.next(event);
         tracing::trace!(profile = %profile.names.profile, ?effect, "login");
+        let point = fault::Around::new("login", &effect);
+        point.before();
         match effect {
             Effect::Finish(Outcome::Installed) => {
                 profile.know_key(driver.key);
@@ -112,6 +115,7 @@ pub(crate) async fn install(
             }
             effect => event = driver.perform(effect).await,
         }
+        point.after();
     }
 }
 

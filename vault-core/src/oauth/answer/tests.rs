@@ -45,6 +45,17 @@ fn a_server_that_does_not_rotate_gives_no_refresh_token() {
 }
 
 #[test]
+fn a_life_of_nothing_counts_as_not_said() {
+    for none in ["0", "-5", "\"-1\"", "0.0"] {
+        let body = format!(r#"{{"access_token":"AT","expires_in":{none}}}"#);
+        let Answer::Granted(tokens) = meaning(200, &body) else {
+            panic!("not granted: {body}")
+        };
+        assert_eq!(tokens.expires_in, None, "{none}");
+    }
+}
+
+#[test]
 fn odd_types_of_other_fields_never_cost_the_new_token() {
     let body = "\u{feff}{\"access_token\":\"AT\",\"refresh_token\":\"RT\",\"expires_in\":\"300\",\
                 \"scope\":[\"a\"],\"id_token\":{},\"error\":null,\"error_description\":[1]}";

@@ -234,13 +234,14 @@ impl Refresh {
             (State::CheckingAfterCommit { usable }, Event::Tombstone(false) | Event::Failed(_)) => {
                 (State::ClearingMark { usable }, Effect::ClearMark)
             }
-            (State::ClearingMark { usable }, Event::Done | Event::Failed(_)) => {
-                let outcome = if usable {
-                    Outcome::Refreshed
-                } else {
-                    self.without(Failure::AnswerUnusable)
-                };
-                (State::Recording(outcome), Effect::Record)
+            (State::ClearingMark { usable: true }, Event::Done | Event::Failed(_)) => {
+                (State::Recording(Outcome::Refreshed), Effect::Record)
+            }
+            // Shared like any failure: without a back-off, each caller would
+            // cost a rotation.
+            (State::ClearingMark { usable: false }, Event::Done | Event::Failed(_)) => {
+                let failure = Failure::AnswerUnusable;
+                (State::Sharing(failure), Effect::ShareFailure(failure))
             }
 
             // Logged out meanwhile: what came is revoked, what is left deleted.

@@ -533,4 +533,6 @@ fn a_new_refresh_token_in_a_useless_answer_is_saved() {
     let effects = run(Want::default(), world(&claimed(), answer));
     assert!(effects.contains(&Effect::Commit));
     assert_eq!(outcome(&effects), Outcome::Failed(Failure::AnswerUnusable));
+    // Else each caller would cost a rotation.
+    assert!(effects.contains(&Effect::ShareFailure(Failure::AnswerUnusable)));
 }

@@ -1,0 +1,363 @@
+//! The command line and the environment variables that stand for its options.
+//!
+//! Names are fixed: scripts depend on them. This is the one place where the
+//! environment is read, by clap.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+use url::Url;
+use vault_core::platform::store::StoreKind;
+
+/// Log in once, and every process shares one token.
+///
+/// Keeps the rotating refresh token of a login in the operating system's
+/// secure store and hands out access tokens. However many processes ask at
+/// once, one refreshes and the others get its token.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vault-cli",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  vault-cli login --issuer https://login.example --client-id my-client --scope offline_access
+  curl -H \"$(vault-cli token --header)\" https://api.example/me
+  vault-cli list
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 login required, 4 store missing, locked or refused,
+5 server or network unavailable (try later), 6 timed out waiting for the lock"
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Options {
+    /// The application whose logins are meant
+    #[arg(long, global = true, env = "VAULT_APP", value_name = "ID", default_value = DEFAULT_APP)]
+    pub(crate) app: String,
+    /// The profile: one login
+    #[arg(long, global = true, env = "VAULT_PROFILE", value_name = "NAME",
+          default_value = DEFAULT_PROFILE)]
+    pub(crate) profile: String,
+    /// Where the refresh token is kept; without this where the profile is, and
+    /// for a new one the operating system's store
+    #[arg(long, global = true, env = "VAULT_STORE", value_name = "KIND",
+          value_parser = store_kinds())]
+    pub(crate) store: Option<StoreKind>,
+    /// The folder for state, instead of the user's own
+    #[arg(long, global = true, env = "VAULT_STATE_DIR", value_name = "FOLDER")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The key of the encrypted-file store: 32 bytes, or a line of hex or base64
+    #[arg(long, global = true, env = "VAULT_KEY_FILE", value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The passphrase of the encrypted-file store, on the file's first line
+    #[arg(
+        long,
+        global = true,
+        env = "VAULT_PASSPHRASE_FILE",
+        value_name = "FILE"
+    )]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print one JSON document, errors included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing but the answer and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Tell the causes of an error; twice: log to standard error
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The application that is meant if none is named.
+const DEFAULT_APP: &str = "vault-cli";
+/// The profile that is meant if none is named.
+const DEFAULT_PROFILE: &str = "default";
+
+impl Options {
+    /// A command line that means the same application and profile, for hints.
+    pub(crate) fn command_line(&self, rest: &str) -> String {
+        let mut line = String::from("vault-cli ");
+        for (option, value, usual) in [
+            ("--app", &self.app, DEFAULT_APP),
+            ("--profile", &self.profile, DEFAULT_PROFILE),
+        ] {
+            if value != usual {
+                line.push_str(&format!("{option} {} ", value.escape_default()));
+            }
+        }
+        line + rest
+    }
+}
+
+fn store_kinds() -> impl TypedValueParser<Value = StoreKind> {
+    let kinds = [
+        StoreKind::Keychain,
+        StoreKind::CredentialManager,
+        StoreKind::SecretService,
+        StoreKind::Keyutils,
+        StoreKind::EncryptedFile,
+        StoreKind::Memory,
+    ];
+    PossibleValuesParser::new(kinds.map(StoreKind::as_str))
+        .try_map(|name| name.parse::<StoreKind>())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log in to an authorization server
+    Login(Login),
+    /// Take over a refresh token from standard input
+    Import(Import),
+    /// Print a valid access token, and nothing else
+    Token(Token),
+    /// Refresh the access token if it is due
+    Refresh(Refresh),
+    /// List the profiles
+    #[command(after_help = "Examples:
+  vault-cli list
+  vault-cli --app com.example.app list --json")]
+    List,
+    /// Show everything that is stored, secrets as length and fingerprint
+    Show(Show),
+    /// Tell in one line how the login stands
+    #[command(after_help = "Examples:
+  vault-cli status
+  vault-cli --profile work status --quiet || vault-cli --profile work login …")]
+    Status,
+    /// Show who refreshed when
+    #[command(after_help = "Examples:
+  vault-cli history
+  vault-cli --profile work history --json")]
+    History,
+    /// Log out for good, in all processes
+    Logout(Logout),
+    /// Prove that store, folder, lock and server work
+    #[command(after_help = "Examples:
+  vault-cli doctor
+  vault-cli --profile work doctor --json")]
+    Doctor,
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
+}
+
+/// How a person logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Flow {
+    /// With a browser on this machine
+    Browser,
+    /// With any browser, by a code to type in
+    Device,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli login --issuer https://login.example --client-id my-client \\
+      --scope openid --scope offline_access
+  vault-cli login --issuer https://login.example --client-id my-client --flow device
+  vault-cli --profile work --store encrypted-file --key-file ~/.vault-key login \\
+      --issuer https://login.example --client-id my-client --no-browser")]
+pub(crate) struct Login {
+    /// The authorization server, exactly as it names itself
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: String,
+    /// This program's client id there
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: String,
+    /// A scope to ask for; many servers want `offline_access`
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// An API that the tokens are for (RFC 8707)
+    #[arg(long, value_name = "URL")]
+    pub(crate) resource: Vec<Url>,
+    /// How to log in
+    #[arg(long, value_enum, default_value_t = Flow::Browser)]
+    pub(crate) flow: Flow,
+    /// Open no browser: print the URL on a line of standard error
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// The port of the loopback redirect, for servers that want a fixed one
+    #[arg(long, value_name = "PORT")]
+    pub(crate) redirect_port: Option<u16>,
+    /// Trust this certificate authority (PEM) too
+    #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    group = clap::ArgGroup::new("server").required(true),
+    after_help = "Examples:
+  vault-cli import --issuer https://login.example --client-id my-client < token.txt
+  pass show api/refresh-token | vault-cli --profile work import \\
+      --token-endpoint https://login.example/token --client-id my-client"
+)]
+pub(crate) struct Import {
+    /// The authorization server, exactly as it names itself
+    #[arg(long, value_name = "URL", group = "server")]
+    pub(crate) issuer: Option<String>,
+    /// The token endpoint of a server that does not describe itself
+    #[arg(long, value_name = "URL", group = "server")]
+    pub(crate) token_endpoint: Option<Url>,
+    /// The client that the token was issued to
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: String,
+    /// A scope that the token has, for display
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// Trust this certificate authority (PEM) too
+    #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli token
+  vault-cli --profile work token --min-valid 5min
+  curl -H \"$(vault-cli token --header)\" https://api.example/me")]
+pub(crate) struct Token {
+    /// How long the token has to be valid at least, such as 60s or 5min
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) min_valid: Option<std::time::Duration>,
+    /// Ask for a narrower scope
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// Ask for a token for this API (RFC 8707)
+    #[arg(long, value_name = "URL")]
+    pub(crate) resource: Option<Url>,
+    /// Print `Authorization: Bearer` before it
+    #[arg(long)]
+    pub(crate) header: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli refresh
+  vault-cli refresh --force     (after a 401, or although nothing is due)")]
+pub(crate) struct Refresh {
+    /// Refresh although the token is still valid
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli show
+  vault-cli --profile work show --claims
+  vault-cli show --json")]
+pub(crate) struct Show {
+    /// Show what is written in the access token, if it is a JWT (unverified)
+    #[arg(long)]
+    pub(crate) claims: bool,
+    /// Show the secrets themselves; on a terminal only, and after a question
+    #[arg(long)]
+    pub(crate) reveal: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli logout
+  vault-cli logout --all        (every profile of the application)
+  vault-cli logout --no-revoke  (without a word to the server)")]
+pub(crate) struct Logout {
+    /// Do not ask the server to revoke the refresh token
+    #[arg(long)]
+    pub(crate) no_revoke: bool,
+    /// Log out of every profile of the application
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli completions bash > ~/.local/share/bash-completion/completions/vault-cli
+  vault-cli completions fish > ~/.config/fish/completions/vault-cli.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli man > vault-cli.1
+  vault-cli man token | man -l -")]
+pub(crate) struct Man {
+    /// The command whose page is wanted
+    pub(crate) command: Option<String>,
+}
+
+/// A time as people write it: `60s`, `5 min`, `1h30m`, or a number of seconds.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let parsed = match text.parse::<u32>() {
+        Ok(seconds) => Ok(SignedDuration::from_secs(seconds.into())),
+        Err(_) => text.parse::<SignedDuration>(),
+    };
+    parsed
+        .ok()
+        .and_then(|duration| std::time::Duration::try_from(duration).ok())
+        .ok_or_else(|| "write a time as `60s`, `5min` or `1h30m`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_commands_help_has_examples() {
+        for command in Arguments::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_people_write_them() {
+        for (text, seconds) in [
+            ("60s", 60),
+            ("90", 90),
+            ("5min", 300),
+            ("1h30m", 5400),
+            ("2 m", 120),
+        ] {
+            assert_eq!(
+                duration(text).map(|time| time.as_secs()),
+                Ok(seconds),
+                "{text}"
+            );
+        }
+        for text in ["", "soon", "-5s", "5 parsecs"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hint_names_application_and_profile_only_where_they_are_not_the_usual_ones() {
+        let arguments =
+            Arguments::parse_from(["vault-cli", "--app", "a", "--profile", "p", "status"]);
+        assert_eq!(
+            arguments.options.command_line("login"),
+            "vault-cli --app a --profile p login"
+        );
+        let arguments = Arguments::parse_from(["vault-cli", "status"]);
+        assert_eq!(arguments.options.command_line("login"), "vault-cli login");
+    }
+}

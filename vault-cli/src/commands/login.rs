@@ -1,0 +1,239 @@
+//! `login`: from a person to a stored login.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+use serde_json::json;
+use url::Url;
+use vault_core::enrolment::LoginReport;
+use vault_core::login::{DeviceAuthorization, Flow, LoginInteraction, LoginRequest, SystemBrowser};
+use vault_core::{Error, Session};
+
+use crate::args;
+use crate::context::Context;
+use crate::failure::{Exit, Failure, Problem};
+use crate::output::{Output, visible};
+use crate::signals;
+use crate::terminal;
+use crate::times;
+
+pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Problem> {
+    let attended = terminal::is_attended();
+    let flow = match arguments.flow {
+        args::Flow::Browser => Flow::Browser,
+        args::Flow::Device => Flow::Device,
+    };
+    if flow == Flow::Browser && !arguments.no_browser && !attended {
+        let message = "a login with a browser needs a terminal, and there is none";
+        let hint = "`--no-browser` prints the URL to open; `--flow device` shows a code";
+        return Err(Failure::usage("no_terminal", message, hint).into());
+    }
+    let session = context.session_trusting(arguments.ca_cert.as_deref())?;
+    let mut request = LoginRequest::new(arguments.issuer, arguments.client_id).flow(flow);
+    for scope in arguments.scope {
+        request = request.scope(scope);
+    }
+    for resource in arguments.resource {
+        request = request.resource(resource);
+    }
+    if let Some(port) = arguments.redirect_port {
+        request = request.redirect_port(port);
+    }
+    let person = Arc::new(Person {
+        output: context.output,
+        attended,
+        profile: context.options.profile.clone(),
+        browser: (!arguments.no_browser).then(SystemBrowser::new),
+        progress: Mutex::default(),
+    });
+    let ending = person.clone();
+    signals::before_the_end(Box::new(move || ending.finished()));
+    let report = session.blocking().login(request, person)?;
+    tell(context, &session, &report)?;
+    Ok(Exit::Done)
+}
+
+/// Tells who logged in, until when, and where it is kept. `import` does too.
+pub(super) fn tell(
+    context: &Context,
+    session: &Session,
+    report: &LoginReport,
+) -> Result<(), Problem> {
+    let output = &context.output;
+    if output.json {
+        return Ok(output.document(&Answer::new(context, session, report))?);
+    }
+    let who = report
+        .account
+        .as_deref()
+        .map(|account| format!(" as {account}"));
+    let text = format!(
+        "logged in{} at {}, profile {}, kept in the {} store ({})\n",
+        visible(&who.unwrap_or_default()),
+        visible(&report.issuer),
+        session.name(),
+        report.store,
+        visible(&report.provider),
+    );
+    output.text(&text)?;
+    if report.shared {
+        output.note("another process made this login meanwhile; it is shared");
+    }
+    if terminal::is_attended() {
+        output.note(&format!(
+            "next: `{}`",
+            context.options.command_line("token")
+        ));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    app: &'a str,
+    profile: &'a str,
+    account: Option<&'a str>,
+    issuer: &'a str,
+    store: &'a str,
+    provider: &'a str,
+    /// Another process made the login.
+    shared: bool,
+    expires_at: Option<String>,
+}
+
+impl<'a> Answer<'a> {
+    fn new(context: &'a Context, session: &'a Session, report: &'a LoginReport) -> Self {
+        // The login is done: what can't be said of it now is left out.
+        let inspection = session.blocking().inspect().ok();
+        let expires = inspection.and_then(|stored| stored.access_tokens.first()?.expires_at_ms);
+        Self {
+            app: &context.options.app,
+            profile: session.name(),
+            account: report.account.as_deref(),
+            issuer: &report.issuer,
+            store: &report.store,
+            provider: &report.provider,
+            shared: report.shared,
+            expires_at: expires.map(times::rfc3339),
+        }
+    }
+}
+
+/// The person at the terminal, or the script that stands for one.
+struct Person {
+    output: Output,
+    attended: bool,
+    profile: String,
+    /// `None` where none is to be opened.
+    browser: Option<SystemBrowser>,
+    progress: Mutex<Option<ProgressBar>>,
+}
+
+impl Person {
+    fn end_progress(&self) {
+        let progress = self
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(progress) = progress {
+            progress.finish_and_clear();
+        }
+    }
+
+    /// To people only: scripts read these lines.
+    fn guide(&self, text: &str) {
+        if self.attended {
+            self.output.note(text);
+        }
+    }
+}
+
+impl LoginInteraction for Person {
+    fn open_url(&self, url: &Url) -> Result<(), Error> {
+        let Some(browser) = &self.browser else {
+            self.guide("Open this address in a browser on this machine:");
+            self.output.line(url.as_str());
+            return Ok(());
+        };
+        let host = url.host_str().unwrap_or_default();
+        match browser.open_url(url) {
+            Ok(()) => self.guide(&format!(
+                "The browser opens, to log in at {host}. If it does not, open this address in it:"
+            )),
+            Err(error) => self.output.warning(&format!(
+                "{error}; open this address in a browser on this machine:"
+            )),
+        }
+        self.output.line(url.as_str());
+        Ok(())
+    }
+
+    fn show_device_code(&self, code: &DeviceAuthorization) {
+        let output = &self.output;
+        if output.json {
+            let document = json!({
+                "verification_uri": code.verification_uri,
+                "verification_uri_complete": code.verification_uri_complete,
+                "user_code": code.user_code,
+                "expires_in": code.expires_in.as_secs(),
+            });
+            output.line(&document.to_string());
+            return;
+        }
+        output.line(&format!(
+            "Open {} and enter the code {}",
+            code.verification_uri, code.user_code
+        ));
+        if let Some(url) = &code.verification_uri_complete {
+            output.line(&format!("or open {url}"));
+        }
+        self.guide(&format!(
+            "The code is good for {}.",
+            times::length(code.expires_in)
+        ));
+    }
+
+    fn waiting(&self, what: &str) {
+        if !self.attended || self.output.quiet || self.output.json {
+            return;
+        }
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = progress.get_or_insert_with(|| {
+            let spinner = ProgressBar::new_spinner();
+            spinner.enable_steady_tick(Duration::from_millis(120));
+            spinner
+        });
+        progress.set_message(format!("waiting for {}", visible(what)));
+    }
+
+    fn confirm_other_account(&self, stored: &str, new: &str) -> bool {
+        self.end_progress();
+        let question = format!(
+            "The profile {} belongs to {}, and this login is for {}. Replace it?",
+            self.profile,
+            visible(stored),
+            visible(new)
+        );
+        terminal::confirms(&self.output, &question)
+    }
+
+    fn finished(&self) {
+        self.end_progress();
+        if let Some(browser) = &self.browser {
+            browser.finished();
+        }
+    }
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Person")
+            .field("attended", &self.attended)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! `logout`: ends a login, or all of the application, for good.
+
+use serde::Serialize;
+use vault_core::platform::folder::{FolderOptions, StateFolder};
+use vault_core::{Error, ErrorKind, Session};
+
+use crate::args;
+use crate::context::Context;
+use crate::failure::{Exit, Failure, Problem};
+
+pub(crate) fn run(context: &Context, arguments: &args::Logout) -> Result<Exit, Problem> {
+    let revoke = !arguments.no_revoke;
+    let output = &context.output;
+    if !arguments.all {
+        let session = context.session()?;
+        let ended = end(context, &session, revoke)?;
+        if output.json {
+            output.document(&ended)?;
+        } else {
+            output.text(&ended.text())?;
+        }
+        return Ok(Exit::Done);
+    }
+    let vault = context.vault()?;
+    let mut ended = Vec::new();
+    let mut exit = Exit::Done;
+    for profile in profiles(&vault)? {
+        // A folder of a name that no profile can have is none.
+        let Ok(session) = vault.session(&profile) else {
+            continue;
+        };
+        match end(context, &session, revoke) {
+            Ok(done) => {
+                if !output.json {
+                    output.text(&done.text())?;
+                }
+                ended.push(Ended::Done(done));
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotLoggedIn | ErrorKind::LoggedOut) => {
+            }
+            Err(error) => {
+                let failure = context.explain(&error);
+                if exit == Exit::Done {
+                    exit = failure.exit;
+                }
+                if !output.json {
+                    let message = format!("profile {profile}: {}", failure.message);
+                    output.failure_to_people(&Failure {
+                        message,
+                        ..failure.clone()
+                    });
+                }
+                ended.push(Ended::Failed {
+                    profile,
+                    error: failure,
+                });
+            }
+        }
+    }
+    if output.json {
+        output.document(&serde_json::json!({ "profiles": ended }))?;
+    } else if ended.is_empty() {
+        output.note("nobody was logged in");
+    }
+    Ok(exit)
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Ended {
+    Done(Done),
+    Failed { profile: String, error: Failure },
+}
+
+#[derive(Serialize)]
+struct Done {
+    profile: String,
+    logged_out: bool,
+    /// Whether the server has revoked the refresh token.
+    revoked: bool,
+    /// Why it has not, where that was asked for.
+    revocation_error: Option<Failure>,
+    /// Something is left in store or folder that nothing uses any more.
+    remains: bool,
+}
+
+impl Done {
+    fn text(&self) -> String {
+        let revoked = match (self.revoked, &self.revocation_error) {
+            (true, _) => ", and the refresh token is revoked",
+            (false, Some(_)) => ", but the refresh token is not revoked",
+            (false, None) => "",
+        };
+        format!("{}: logged out{revoked}\n", self.profile)
+    }
+}
+
+fn end(context: &Context, session: &Session, revoke: bool) -> Result<Done, Error> {
+    let report = session.blocking().logout(revoke)?;
+    let name = session.name();
+    let (revoked, revocation_error) = match &report.revoked {
+        Ok(revoked) => (*revoked, None),
+        Err(error) => (false, Some(context.explain(error))),
+    };
+    if let Some(failure) = &revocation_error {
+        context.output.warning(&format!(
+            "{name}: the server was not made to revoke the refresh token ({}); here nothing of it \
+             is kept, and it may stay valid there until it expires",
+            failure.message
+        ));
+    }
+    if report.remains {
+        context.output.warning(&format!(
+            "{name}: something is left in the store or the folder; no process uses it, and the \
+             next one deletes it"
+        ));
+    }
+    Ok(Done {
+        profile: name.to_owned(),
+        logged_out: true,
+        revoked,
+        revocation_error,
+        remains: report.remains,
+    })
+}
+
+/// Every profile that has a folder, with a display copy or without.
+fn profiles(vault: &vault_core::Vault) -> Result<Vec<String>, Error> {
+    let Some(root) = vault.state_root() else {
+        let known = vault.profiles()?;
+        return Ok(known.into_iter().map(|(name, _)| name).collect());
+    };
+    let path = root.join(vault.application());
+    let mut names = match StateFolder::open(&path, FolderOptions::default())? {
+        Some(folder) => folder.children()?,
+        None => Vec::new(),
+    };
+    names.sort();
+    Ok(names)
+}

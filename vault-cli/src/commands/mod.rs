@@ -1,0 +1,36 @@
+//! One file per command. A command asks the library, and prints its answer.
+
+mod completions;
+mod doctor;
+mod history;
+mod import;
+mod list;
+mod login;
+mod logout;
+mod man;
+mod refresh;
+mod show;
+mod status;
+mod token;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::failure::{Exit, Problem};
+
+/// Runs a command.
+pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> {
+    match command {
+        Command::Login(arguments) => login::run(context, arguments),
+        Command::Import(arguments) => import::run(context, arguments),
+        Command::Token(arguments) => token::run(context, arguments),
+        Command::Refresh(arguments) => refresh::run(context, &arguments),
+        Command::List => list::run(context),
+        Command::Show(arguments) => show::run(context, &arguments),
+        Command::Status => status::run(context),
+        Command::History => history::run(context),
+        Command::Logout(arguments) => logout::run(context, &arguments),
+        Command::Doctor => doctor::run(context),
+        Command::Completions(arguments) => completions::run(context, &arguments),
+        Command::Man(arguments) => man::run(context, &arguments),
+    }
+}

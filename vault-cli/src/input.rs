@@ -1,0 +1,73 @@
+//! Reading what a command takes from standard input and from files.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use vault_core::platform::secret::{SecretBuffer, SecretString};
+use zeroize::Zeroizing;
+
+use crate::failure::{Exit, Failure};
+
+/// No token is longer.
+const TOKEN_LIMIT: usize = 256 * 1024;
+
+/// Reads a secret from standard input to its end.
+pub(crate) fn secret_from_standard_input() -> Result<SecretString, Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(
+            "input_unreadable",
+            Exit::Failed,
+            format!("standard input can't be read: {error}"),
+            "pipe the refresh token in: `vault-cli import … < FILE`",
+        )
+    };
+    let mut input = standard_input().map_err(failed)?;
+    let mut buffer = SecretBuffer::with_capacity(TOKEN_LIMIT, 8 * 1024);
+    let mut chunk = Zeroizing::new([0_u8; 4096]);
+    loop {
+        let length = match input.read(&mut chunk[..]) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        if buffer.push(&chunk[..length]).is_err() {
+            return Err(unusable("it is longer than any token"));
+        }
+    }
+    SecretString::try_from(buffer.finish()).map_err(|_| unusable("it is not text"))
+}
+
+/// The file beneath standard input: the standard library's own reader keeps a
+/// copy of what it has read.
+#[cfg(unix)]
+fn standard_input() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+#[cfg(windows)]
+fn standard_input() -> io::Result<File> {
+    use std::os::windows::io::AsHandle;
+    Ok(File::from(io::stdin().as_handle().try_clone_to_owned()?))
+}
+
+fn unusable(why: &str) -> Failure {
+    Failure::usage(
+        "invalid_input",
+        format!("what standard input holds can't be a refresh token: {why}"),
+        "give the refresh token alone, on one line",
+    )
+}
+
+/// Reads a certificate authority's file.
+pub(crate) fn certificate(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(
+            "invalid_input",
+            format!("the certificate {} can't be read: {error}", path.display()),
+            "`--ca-cert` (or VAULT_CA_CERT) names a PEM file",
+        )
+    })
+}

@@ -1,0 +1,161 @@
+//! From the arguments to the exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{Error as ClapError, ErrorKind as ClapErrorKind};
+use clap::{CommandFactory, Parser};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::args::Arguments;
+use crate::commands;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::signals;
+
+/// Runs the program.
+pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
+    // First of all: nothing secret has been read yet.
+    let hardened = vault_core::platform::harden::forbid_core_dumps();
+    let parsed = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error, &arguments).into(),
+    };
+    let context = Context::new(parsed.options);
+    log(context.options.verbose);
+    if let Err(error) = hardened {
+        tracing::warn!(%error, "core dumps could not be forbidden");
+    }
+    if let Err(error) = signals::install() {
+        tracing::warn!(%error, "signals will not wait for a refresh");
+    }
+    let exit = match commands::run(&context, parsed.command) {
+        Ok(exit) => exit,
+        Err(problem) => {
+            let failure = problem.explain(&context.options);
+            context.output.failure(&failure);
+            failure.exit
+        }
+    };
+    signals::obey();
+    exit.into()
+}
+
+/// Tells what is wrong with the command line, or the help that was asked for.
+fn refuse(error: &ClapError, arguments: &[OsString]) -> Exit {
+    let asked = |name: &str| {
+        arguments
+            .iter()
+            .take_while(|argument| *argument != "--")
+            .any(|argument| argument == name)
+    };
+    let output = Output {
+        json: asked("--json"),
+        ..Output::default()
+    };
+    match error.kind() {
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => {
+            // A closed pipe is no error.
+            error.print().ok();
+            return Exit::Done;
+        }
+        _ => {}
+    }
+    let failure = usage_failure(error, arguments);
+    output.failure(&failure);
+    failure.exit
+}
+
+/// Says in our three lines what clap says in ten.
+fn usage_failure(error: &ClapError, arguments: &[OsString]) -> Failure {
+    let help = {
+        let program = Arguments::command();
+        let named = |argument: &OsString| program.find_subcommand(argument);
+        match arguments.iter().skip(1).find_map(named) {
+            Some(command) => format!("vault-cli {} --help", command.get_name()),
+            None => "vault-cli --help".to_owned(),
+        }
+    };
+    let hint = format!("`{help}` shows what there is, with examples");
+    if matches!(
+        error.kind(),
+        ClapErrorKind::MissingSubcommand | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        return Failure::usage("usage", "no command is given", hint);
+    }
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = first
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect();
+    let tip = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tip: "));
+    Failure::usage("usage", words.join(" "), tip.map_or(hint, str::to_owned))
+}
+
+/// From `-vv` on, logs this project's own events. The libraries beneath might
+/// log what they send.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 | 1 => return,
+        2 => Level::DEBUG,
+        _ => Level::TRACE,
+    };
+    let ours = ["vault_cli", "vault_core", "vault_platform"];
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(Targets::new().with_targets(ours.map(|name| (name, level))))
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> Failure {
+        let error = Arguments::try_parse_from(arguments).expect_err("refused");
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        usage_failure(&error, &arguments)
+    }
+
+    #[test]
+    fn a_typo_gets_a_suggestion() {
+        let failure = refused(&["vault-cli", "tokn"]);
+        assert_eq!(failure.message, "unrecognized subcommand 'tokn'");
+        assert!(failure.hint.contains("token"), "{}", failure.hint);
+        assert_eq!(failure.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_missing_command_is_told_as_such() {
+        let failure = refused(&["vault-cli", "--quiet"]);
+        assert_eq!(failure.message, "no command is given");
+        assert!(
+            failure.hint.starts_with("`vault-cli --help`"),
+            "{}",
+            failure.hint
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named_on_one_line() {
+        let failure = refused(&["vault-cli", "login"]);
+        assert!(
+            failure.message.contains("--issuer <URL>"),
+            "{}",
+            failure.message
+        );
+        assert!(!failure.message.contains('\n'));
+        assert!(
+            failure.hint.starts_with("`vault-cli login --help`"),
+            "{}",
+            failure.hint
+        );
+    }
+}

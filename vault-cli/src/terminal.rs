@@ -1,0 +1,49 @@
+//! People: is there one, and what do they say?
+//!
+//! A person is there if standard input and standard error are terminals. Where
+//! nobody is there nothing asks.
+
+use std::io::{self, IsTerminal};
+
+use vault_core::platform::secret::SecretString;
+
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// Whether a person can be asked.
+pub(crate) fn is_attended() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Whether a person reads the answer.
+pub(crate) fn shows_answers() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Asks a question that only `yes` affirms. Nobody there, or no answer, is a
+/// no.
+pub(crate) fn confirms(output: &Output, question: &str) -> bool {
+    if !is_attended() {
+        return false;
+    }
+    output.line(&format!("{question} Type yes or no:"));
+    let mut answer = String::new();
+    match io::stdin().read_line(&mut answer) {
+        Ok(_) => answer.trim().eq_ignore_ascii_case("yes"),
+        Err(_) => false,
+    }
+}
+
+/// Asks for a secret, which is not shown. Only where a person is there.
+pub(crate) fn ask_secret(prompt: &str) -> Result<SecretString, Failure> {
+    rpassword::prompt_password(prompt)
+        .map(SecretString::from)
+        .map_err(|error| {
+            Failure::new(
+                "input_unreadable",
+                Exit::Failed,
+                format!("nothing could be read from the terminal: {error}"),
+                "pipe the secret in, or name a file that holds it",
+            )
+        })
+}
