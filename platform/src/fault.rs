@@ -168,10 +168,17 @@ mod armed {
     ///
     /// Where it is armed with [`Action::Panic`].
     pub fn point(name: &str) {
-        if is_switched()
-            && let Some(action) = pass(name)
-        {
+        if !is_switched() {
+            return;
+        }
+        if let Some(action) = armed_at(name) {
             act(&action, name);
+        }
+        // A point counts as passed when its action is over.
+        if let Some(state) = state().as_mut()
+            && let Some(passed) = &mut state.passed
+        {
+            passed.push(name.to_owned());
         }
     }
 
@@ -197,12 +204,9 @@ mod armed {
         }
     }
 
-    fn pass(name: &str) -> Option<Action> {
+    fn armed_at(name: &str) -> Option<Action> {
         let mut state = state();
         let state = state.as_mut()?;
-        if let Some(passed) = &mut state.passed {
-            passed.push(name.to_owned());
-        }
         let armed = state.armed.as_mut().filter(|armed| armed.point == name)?;
         armed.left = armed.left.saturating_sub(1);
         if armed.left > 0 {
@@ -215,7 +219,10 @@ mod armed {
         match action {
             Action::Kill => kill(),
             Action::Stop => stop(),
-            #[expect(clippy::disallowed_methods, reason = "a test wants this thread held up")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a test wants this thread held up"
+            )]
             Action::Pause(time) => std::thread::sleep(*time),
             Action::Panic => panic!("armed to panic at {name}"),
             Action::Run(code) => code(),
@@ -244,6 +251,9 @@ mod armed {
         use rustix::process::{Signal, getpid, kill_process};
 
         kill_process(getpid(), Signal::STOP).ok();
+        // Another thread may take the signal, and this one would run on until
+        // it is told.
+        act(&Action::Pause(Duration::from_millis(200)), "stop");
     }
 
     #[cfg(not(unix))]

@@ -109,7 +109,7 @@ fn log(verbose: u8) {
     };
     let ours = ["vault_cli", "vault_core", "vault_platform"];
     tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(tracing_subscriber::fmt::layer().with_writer(anstream::stderr))
         .with(Targets::new().with_targets(ours.map(|name| (name, level))))
         .init();
 }

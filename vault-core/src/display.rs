@@ -117,12 +117,15 @@ impl ProfileSummary {
         Ok(())
     }
 
-    /// Notes another state, and keeps the rest.
+    /// Notes another state, and keeps the rest. What is logged out stays so
+    /// until the next login: a refresh that was under way may end later.
     pub(crate) fn restate(folder: &StateFolder, state: LoginState) -> Result<()> {
-        if let Some(summary) = Self::read(folder)? {
-            Self { state, ..summary }.write(folder)?;
+        match Self::read(folder)? {
+            Some(summary) if summary.state != LoginState::LoggedOut => {
+                Self { state, ..summary }.write(folder)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -342,6 +342,8 @@ pub(crate) async fn current_login(profile: &Profile) -> Result<Option<(Arc<Stora
     let login = match look {
         Ok(Look::Login(login)) => Some(login.key.login),
         Ok(Look::Damaged) => profile.known_key().map(|key| key.login),
+        // What is left of it is deleted by a second logout too.
+        Ok(Look::Ended(login)) => Some(login),
         Ok(Look::NotLoggedIn | Look::LoggedOut) => None,
         Err(error) => match profile.known_key().map(|key| key.login) {
             Some(login) => Some(login),

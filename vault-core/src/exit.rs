@@ -8,11 +8,36 @@
 use std::sync::{Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-static IN_FLIGHT: Mutex<usize> = Mutex::new(0);
+use vault_platform::exit::ForkMark;
+
+static IN_FLIGHT: Mutex<Count> = Mutex::new(Count {
+    process: None,
+    refreshes: 0,
+});
 static LANDED: Condvar = Condvar::new();
 
 /// How long normal exit waits: longer than a request may take.
 const EXIT_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How many refreshes of which process. A child of fork has the parent's
+/// memory and none of its refreshes.
+#[derive(Debug)]
+struct Count {
+    process: Option<ForkMark>,
+    refreshes: usize,
+}
+
+impl Count {
+    /// The count of this process.
+    fn here(&mut self) -> &mut usize {
+        let here = Some(ForkMark::here());
+        if self.process != here {
+            self.process = here;
+            self.refreshes = 0;
+        }
+        &mut self.refreshes
+    }
+}
 
 /// A token is spent and its successor not saved, as long as this lives.
 #[derive(Debug)]
@@ -26,7 +51,8 @@ impl InFlight {
                 tracing::warn!("normal exit can't be made to wait for a refresh in flight");
             }
         });
-        *IN_FLIGHT.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        let mut in_flight = IN_FLIGHT.lock().unwrap_or_else(PoisonError::into_inner);
+        *in_flight.here() += 1;
         Self(())
     }
 }
@@ -34,7 +60,8 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut in_flight = IN_FLIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-        *in_flight = in_flight.saturating_sub(1);
+        let refreshes = in_flight.here();
+        *refreshes = refreshes.saturating_sub(1);
         LANDED.notify_all();
     }
 }
@@ -43,10 +70,10 @@ impl Drop for InFlight {
 /// for `deadline`. Returns whether that was reached.
 pub fn settle(deadline: Duration) -> bool {
     let in_flight = IN_FLIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    let (in_flight, _) = LANDED
-        .wait_timeout_while(in_flight, deadline, |in_flight| *in_flight > 0)
+    let (mut in_flight, _) = LANDED
+        .wait_timeout_while(in_flight, deadline, |count| *count.here() > 0)
         .unwrap_or_else(PoisonError::into_inner);
-    *in_flight == 0
+    *in_flight.here() == 0
 }
 
 extern "C" fn wait_at_exit() {

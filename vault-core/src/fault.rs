@@ -4,11 +4,11 @@
 //! feature `fault-points`, which no program that ships turns on; without it
 //! nothing here can be switched. See [`vault_platform::fault`].
 
+pub(crate) use vault_platform::fault::is_injected;
 #[cfg(feature = "fault-points")]
 pub use vault_platform::fault::{
     Action, FileEvent, arm, inject, observe_files, passed, point, record,
 };
-pub(crate) use vault_platform::fault::is_injected;
 pub use vault_platform::fault::{SKIP_FILE_SYNC, SKIP_FOLDER_SYNC};
 
 use crate::refresh::protocol::Effect;

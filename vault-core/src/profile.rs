@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use vault_platform::clock::Now;
+use vault_platform::exit::ForkMark;
 use vault_platform::folder::{FolderOptions, StateFolder};
 use vault_platform::store::{Interaction, StoreError, StoreKind, StoreWorker};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, LoginId};
 use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::policy;
 use crate::refresh::protocol::{Access, Failure};
@@ -24,8 +25,8 @@ use crate::storage::{self, Names, SealedReading, Storage};
 pub(crate) struct Profile {
     pub(crate) names: Names,
     pub(crate) settings: Arc<Settings>,
-    /// One flow at a time works on a profile within this process.
-    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+    /// See [`Profile::turn`], and whose it is.
+    turn: Mutex<(ForkMark, Arc<tokio::sync::Mutex<()>>)>,
     storage: Mutex<Option<Arc<Storage>>>,
     key: Mutex<Option<Arc<KeyItem>>>,
     cache: Mutex<Cache>,
@@ -58,6 +59,9 @@ pub(crate) enum Waiting {
 pub(crate) enum Look {
     NotLoggedIn,
     LoggedOut,
+    /// Logged out, and the store still names the login: who logged out is not
+    /// done with it, or died.
+    Ended(LoginId),
     Damaged,
     Login(Box<LookedLogin>),
 }
@@ -78,7 +82,7 @@ impl Profile {
         Self {
             names,
             settings,
-            turn: Arc::default(),
+            turn: Mutex::new((ForkMark::here(), Arc::default())),
             storage: Mutex::default(),
             key: Mutex::default(),
             cache: Mutex::default(),
@@ -90,6 +94,17 @@ impl Profile {
         self.settings.clock.now()
     }
 
+    /// One flow at a time works on a profile within this process. A child of
+    /// fork has its own turns: the flow that had the parent's goes on in the
+    /// parent alone.
+    pub(crate) fn turn(&self) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turn = lock(&self.turn);
+        if !turn.0.is_here() {
+            *turn = (ForkMark::here(), Arc::default());
+        }
+        turn.1.clone()
+    }
+
     // The folder and the store.
 
     fn folder_options(&self) -> FolderOptions {
@@ -98,23 +113,26 @@ impl Profile {
         }
     }
 
-    /// The profile's folder, if there is one.
+    /// The profile's folder, if there is one. Each folder on the way is
+    /// checked: who could write to one of them could exchange the next.
     pub(crate) fn existing_folder(&self) -> Result<Option<StateFolder>> {
-        match &self.settings.root {
-            Some(root) => {
-                let path = root.join(&self.names.application).join(&self.names.profile);
-                Ok(StateFolder::open(&path, self.folder_options())?)
-            }
-            None => Ok(Some(self.settings.memory_folder(&self.names.profile))),
+        let Some(root) = &self.settings.root else {
+            return Ok(Some(self.settings.memory_folder(&self.names.profile)));
+        };
+        let Some(root) = StateFolder::open(root, self.folder_options())? else {
+            return Ok(None);
+        };
+        match root.open_child(&self.names.application)? {
+            Some(application) => Ok(application.open_child(&self.names.profile)?),
+            None => Ok(None),
         }
     }
 
     fn create_folder(&self) -> Result<StateFolder> {
         match &self.settings.root {
-            Some(root) => {
-                let path = root.join(&self.names.application).join(&self.names.profile);
-                Ok(StateFolder::create(&path, self.folder_options())?)
-            }
+            Some(root) => Ok(StateFolder::create(root, self.folder_options())?
+                .create_child(&self.names.application)?
+                .create_child(&self.names.profile)?),
             None => Ok(self.settings.memory_folder(&self.names.profile)),
         }
     }
@@ -268,7 +286,11 @@ impl Profile {
         };
         storage.check_folder(&key)?;
         let key = self.know_key(key);
-        Ok(self.look_with(&storage, &key)?.unwrap_or(Look::Damaged))
+        match self.look_with(&storage, &key)? {
+            Some(look) => Ok(look),
+            None if storage.tombstones()?.has(key.login) => Ok(Look::Ended(key.login)),
+            None => Ok(Look::Damaged),
+        }
     }
 
     /// Without a folder there may still be a login: the folder was wiped.

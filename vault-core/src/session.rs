@@ -22,7 +22,7 @@ use crate::refresh::driver::{self, Request, Supplied};
 use crate::refresh::ending::{self, LogoutReport};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::Failure;
-use crate::refresh::refresher::panicked;
+use crate::refresh::refresher::{panicked, run_aside};
 use crate::token::{AccessToken, RefreshToken};
 
 /// One login of one profile. Cheap to clone; clones share everything.
@@ -263,7 +263,8 @@ impl Session {
         Ok(guard)
     }
 
-    /// Logs in, or again: tells the user through `interaction` what to do.
+    /// Logs in, or again: tells the user through `interaction` what to do,
+    /// which may take its time there, and ask for tokens.
     ///
     /// # Errors
     ///
@@ -274,8 +275,7 @@ impl Session {
         interaction: Arc<dyn LoginInteraction>,
     ) -> Result<LoginReport> {
         let profile = self.profile.clone();
-        self.run(async move { enrolment::log_in(&profile, &request, interaction).await })
-            .await
+        run_aside(async move { enrolment::log_in(&profile, &request, interaction).await }).await
     }
 
     /// Takes over a refresh token that was issued to another program.
@@ -441,7 +441,9 @@ impl Session {
         let profile = &self.profile;
         let login = match look {
             Look::NotLoggedIn => return Err(describe(Failure::NotLoggedIn, &profile.names, None)),
-            Look::LoggedOut => return Err(describe(Failure::LoggedOut, &profile.names, None)),
+            Look::LoggedOut | Look::Ended(_) => {
+                return Err(describe(Failure::LoggedOut, &profile.names, None));
+            }
             Look::Damaged => {
                 return Err(Error::new(
                     ErrorKind::Corrupted,
@@ -518,7 +520,7 @@ async fn serve(
     deadline: Instant,
     reply: oneshot::Sender<Result<Supplied>>,
 ) {
-    let turn = profile.turn.clone();
+    let turn = profile.turn();
     let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock_owned()).await else {
         drop(reply.send(Err(describe(Failure::LockTimeout, &profile.names, None))));
         return;

@@ -114,11 +114,15 @@ impl Vault {
                 }
             }
             Some(root) => {
-                let path = root.join(&self.application);
-                if let Some(application) = StateFolder::open(&path, options)? {
+                let root = StateFolder::open(root, options)?;
+                let application = match root {
+                    Some(root) => root.open_child(&self.application)?,
+                    None => None,
+                };
+                if let Some(application) = application {
                     for name in application.children()? {
                         if check_name("profile", &name).is_ok() {
-                            let folder = StateFolder::open(&path.join(&name), options);
+                            let folder = application.open_child(&name);
                             add(name, folder.map_err(Error::from));
                         }
                     }

@@ -104,7 +104,7 @@ async fn refresh(profile: &Arc<Profile>, key: &CacheKey) -> bool {
         min_valid: cached.life.lifetime().map(policy::advisory_window),
         ..Request::default()
     };
-    let turn = profile.turn.clone();
+    let turn = profile.turn();
     let _turn = turn.lock_owned().await;
     let (reply, answer) = oneshot::channel();
     let deadline = Instant::now() + profile.settings.lock_timeout;

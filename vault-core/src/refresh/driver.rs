@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use vault_platform::folder::PreparedFile;
-use vault_platform::lock::LockGuard;
+use vault_platform::lock::{LockError, LockGuard};
 
 use super::claim::{Claim, Exchanged, Held, token_item};
 use super::description::describe;
@@ -274,6 +274,12 @@ impl Driver {
         match look {
             Ok(Look::NotLoggedIn) => Event::Looked(Sight::None(Failure::NotLoggedIn)),
             Ok(Look::LoggedOut) => Event::Looked(Sight::None(Failure::LoggedOut)),
+            // Whoever gets the lock deletes what is left. A holder that is
+            // stopped must not keep anyone from learning of the logout.
+            Ok(Look::Ended(_)) if self.is_locked() => {
+                Event::Looked(Sight::None(Failure::LoggedOut))
+            }
+            Ok(Look::Ended(_)) => Event::Looked(Sight::Damaged),
             Ok(Look::Damaged) => Event::Looked(Sight::Damaged),
             Ok(Look::Login(login)) => {
                 let request = &self.request;
@@ -297,17 +303,24 @@ impl Driver {
         }
     }
 
+    fn is_locked(&self) -> bool {
+        let attempt = self.storage.as_ref().map(|storage| storage.lock.try_lock());
+        matches!(attempt, Some(Ok(None)))
+    }
+
     fn try_lock(&mut self) -> Event {
-        let attempt = self
-            .storage()
-            .and_then(|storage| Ok(storage.lock.try_lock()?));
-        match attempt {
+        let storage = match self.storage() {
+            Ok(storage) => storage,
+            Err(error) => return self.failed(error),
+        };
+        match storage.lock.try_lock() {
             Ok(Some(lock)) => {
                 self.lock = Some(lock);
                 Event::Locked
             }
-            Ok(None) => Event::Busy,
-            Err(error) => self.failed(error),
+            // The folder was removed, or is being replaced: who waits notices.
+            Ok(None) | Err(LockError::Replaced { .. }) => Event::Busy,
+            Err(error) => self.failed(error.into()),
         }
     }
 
@@ -324,7 +337,7 @@ impl Driver {
         };
         let version = storage.shared.version();
         Event::Waited {
-            moved: version.is_some() && version != self.seen,
+            moved: (version.is_some() && version != self.seen) || !storage.folder.is_in_place(),
             failed: storage
                 .shared
                 .failed_since(self.waiting_since.unwrap_or(u64::MAX)),

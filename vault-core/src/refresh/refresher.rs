@@ -64,18 +64,35 @@ pub(crate) fn panicked() -> Error {
     )
 }
 
-fn start() -> Result<mpsc::UnboundedSender<Work>> {
-    let failed = |error: std::io::Error| {
-        Error::new(
-            ErrorKind::Internal,
-            "the refresher's thread can't be started",
-        )
-        .because(error)
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// Runs work that calls back into the application, on a thread of its own: a
+/// callback may take as long as a person does, and may ask for a token itself.
+/// On the refresher's thread it would hold up every other refresh, and wait
+/// for itself. The work goes on if the caller does not wait.
+pub(crate) async fn run_aside<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let runtime = runtime()?;
+    let (reply, answer) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("vault-login".to_owned())
+        .spawn(move || runtime.block_on(async move { drop(reply.send(work.await)) }))
+        .map_err(not_started)?;
+    answer.await.unwrap_or_else(|_| Err(panicked()))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(failed)?;
+        .map_err(not_started)
+}
+
+fn not_started(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Internal, "a thread of the vault can't be started").because(error)
+}
+
+fn start() -> Result<mpsc::UnboundedSender<Work>> {
+    let runtime = runtime()?;
     let (sender, mut receiver) = mpsc::unbounded_channel::<Work>();
     std::thread::Builder::new()
         .name("vault-refresher".to_owned())
@@ -96,6 +113,6 @@ fn start() -> Result<mpsc::UnboundedSender<Work>> {
                 while tasks.join_next().await.is_some() {}
             });
         })
-        .map_err(failed)?;
+        .map_err(not_started)?;
     Ok(sender)
 }

@@ -351,23 +351,27 @@ fn a_display_copy_of_a_newer_version() {
 fn a_state_folder_that_others_can_write_to() {
     use std::os::unix::fs::PermissionsExt;
     let scene = Scene::new();
-    let folder = scene.sandbox.profile("default");
-    let set = |mode| {
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
-    };
-    for mode in [0o720, 0o702, 0o777] {
-        set(mode);
-        for command in ["token", "show", "status"] {
-            scene.refuses("state_folder_unsafe", 1, |scene| {
-                vault_cli(&scene.sandbox, &["--json", command])
-            });
+    let profile = scene.sandbox.profile("default");
+    let application = profile.parent().unwrap();
+    // Who can write to a folder can exchange those within.
+    for folder in [profile.as_path(), application, application.parent().unwrap()] {
+        let set = |mode| {
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for mode in [0o720, 0o702, 0o777] {
+            set(mode);
+            for command in ["token", "show", "status"] {
+                scene.refuses("state_folder_unsafe", 1, |scene| {
+                    vault_cli(&scene.sandbox, &["--json", command])
+                });
+            }
         }
+        let doctor = vault_cli(&scene.sandbox, &["doctor"]);
+        assert_eq!(doctor.code(), Some(1), "{doctor:?}");
+        assert!(doctor.stdout.contains("VD001 FAILED"), "{doctor:?}");
+        set(0o700);
+        scene.still_works();
     }
-    let doctor = vault_cli(&scene.sandbox, &["doctor"]);
-    assert_eq!(doctor.code(), Some(1), "{doctor:?}");
-    assert!(doctor.stdout.contains("VD001 FAILED"), "{doctor:?}");
-    set(0o700);
-    scene.still_works();
 }
 
 #[cfg(target_os = "linux")]
