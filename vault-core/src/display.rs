@@ -301,7 +301,12 @@ mod tests {
     fn half_a_line_costs_no_line_but_itself() {
         let folder = StateFolder::in_memory();
         committed(&folder, 1);
-        let mut torn = folder.read(HISTORY, 1 << 20).unwrap().unwrap().expose().to_vec();
+        let mut torn = folder
+            .read(HISTORY, 1 << 20)
+            .unwrap()
+            .unwrap()
+            .expose()
+            .to_vec();
         torn.extend_from_slice(br#"{"v":1,"at_ms":2,"event":"ref"#);
         folder.replace(HISTORY, &torn).unwrap();
         complete(&folder, 2);

@@ -386,6 +386,33 @@ impl Profile {
         cache.place_checked = self.settings.clock.since_boot();
     }
 
+    /// How many refreshes of any process were ever begun, as far as this
+    /// process can tell without opening anything.
+    pub(crate) fn attempts(&self) -> Option<u64> {
+        let storage = lock(&self.storage);
+        storage.as_ref().map(|storage| storage.shared.attempts())
+    }
+
+    /// The failure of a refresh that began later than [`Profile::attempts`]
+    /// was asked.
+    pub(crate) fn failed_since(&self, attempts: Option<u64>) -> Option<Failure> {
+        let storage = lock(&self.storage);
+        storage.as_ref()?.shared.failed_since(attempts?)
+    }
+
+    /// A token from memory that has not expired, however little is left of it.
+    pub(crate) fn cached_while_valid(&self, key: &CacheKey) -> Option<CachedToken> {
+        let cache = lock(&self.cache);
+        let (storage, version) = cache.source.as_ref()?;
+        if storage.shared.version() != Some(*version) {
+            return None;
+        }
+        let cached = cache.tokens.get(key)?;
+        let left = cached.life.left(&self.now());
+        left.is_none_or(|left| !left.is_zero())
+            .then(|| cached.clone())
+    }
+
     /// Step 1 of the protocol: a token from memory, if nothing has moved since
     /// it was read. No lock of the file system, no store, no network.
     pub(crate) fn cached(

@@ -520,6 +520,7 @@ async fn serve(
     deadline: Instant,
     reply: oneshot::Sender<Result<Supplied>>,
 ) {
+    let began = profile.attempts();
     let turn = profile.turn();
     let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock_owned()).await else {
         drop(reply.send(Err(describe(Failure::LockTimeout, &profile.names, None))));
@@ -528,11 +529,28 @@ async fn serve(
     if reply.is_closed() {
         return;
     }
-    let cached = profile.cached(&request.key, request.min_valid);
-    match cached.filter(|_| request.refused.is_none()) {
-        Some(cached) => drop(reply.send(Ok(supplied(cached)))),
-        None => driver::refresh(profile, request, deadline, reply).await,
+    if request.refused.is_none() {
+        if let Some(cached) = profile.cached(&request.key, request.min_valid) {
+            drop(reply.send(Ok(supplied(cached))));
+            return;
+        }
+        // An attempt that was made while this caller waited counts for it too.
+        if !request.insist
+            && let Some(failure) = profile.failed_since(began)
+        {
+            let failure = match profile.cached_while_valid(&request.key) {
+                Some(token) => Ok(Supplied {
+                    token,
+                    refreshed: false,
+                    failure: Some(failure),
+                }),
+                None => Err(describe(failure, &profile.names, None)),
+            };
+            drop(reply.send(failure));
+            return;
+        }
     }
+    driver::refresh(profile, request, deadline, reply).await;
 }
 
 /// The session's methods for callers without an asynchronous runtime.

@@ -401,12 +401,7 @@ impl Driver {
     }
 
     /// Writes down what a dead process committed and did not record.
-    fn complete_history(
-        &self,
-        storage: &Storage,
-        claim: &Claim,
-        claimed: &Claimed,
-    ) -> Result<()> {
+    fn complete_history(&self, storage: &Storage, claim: &Claim, claimed: &Claimed) -> Result<()> {
         let sealed = claim.record();
         let newest = sealed.map(|record| record.generation);
         let item = claimed.item.map(|item| item.generation);
@@ -415,10 +410,7 @@ impl Driver {
         };
         let at_ms = sealed
             .filter(|record| record.generation == generation)
-            .map_or_else(
-                || self.stamp().wall_ms,
-                |record| record.refreshed.wall_ms,
-            );
+            .map_or_else(|| self.stamp().wall_ms, |record| record.refreshed.wall_ms);
         HistoryEntry::complete(&storage.folder, claimed.login, generation, at_ms)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vault_platform::lock::LockGuard;
 
-use super::farewell::{delete_remains, revoke_now};
+use super::farewell::{delete_copies, delete_remains, revoke_now};
 use super::protocol::logout::Logout;
 use super::protocol::{Effect, Event, Failure, Outcome};
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
@@ -125,10 +125,9 @@ impl Driver<'_> {
             Effect::ReadForRevocation => self.read_newest().await,
             Effect::DeleteRemains => delete_remains(storage, self.login).await,
             Effect::DeleteRemainsUnlocked => self.delete_unlocked().await,
-            Effect::Record => {
-                self.record_logout()
-                    .and_then(|()| ProfileSummary::restate(&storage.folder, LoginState::LoggedOut))
-            }
+            Effect::Record => self
+                .record_logout()
+                .and_then(|()| ProfileSummary::restate(&storage.folder, LoginState::LoggedOut)),
             Effect::Unlock => {
                 self.lock = None;
                 Ok(())
@@ -202,7 +201,7 @@ impl Driver<'_> {
     /// items must not be taken for what is left of this one.
     async fn delete_unlocked(&self) -> Result<()> {
         match self.storage.login_lock.try_lock()? {
-            Some(_no_login) => delete_remains(self.storage, self.login).await,
+            Some(_no_login) => delete_copies(self.storage, self.login).await,
             None => Err(Error::new(
                 ErrorKind::LockTimeout,
                 "another process holds the locks; what is left is deleted later",

@@ -8,11 +8,23 @@ use crate::profile::Profile;
 use crate::record::LoginRecord;
 use crate::storage::Storage;
 
-/// Deletes what is stored for a login that has ended.
+/// Deletes what is stored for a login that has ended. Wants the refresh lock:
+/// the mark is looked at before it goes, for it may be a newer login's by now,
+/// and tell of a token that must not be sent again.
 pub(crate) async fn delete_remains(storage: &Storage, login: LoginId) -> Result<()> {
+    let copies = delete_copies(storage, login).await;
+    if storage.mark()?.is_some_and(|mark| mark.login == login) {
+        storage.remove_mark()?;
+    }
+    copies
+}
+
+/// Deletes the items and the sealed file of a login that has ended, which can
+/// be done without the refresh lock. The mark stays: another process may be
+/// writing one at this moment, and nobody minds that of another login.
+pub(crate) async fn delete_copies(storage: &Storage, login: LoginId) -> Result<()> {
     let items = storage.delete_items(login).await;
     storage.remove_sealed(login)?;
-    storage.remove_mark()?;
     items
 }
 

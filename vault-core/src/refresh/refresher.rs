@@ -88,7 +88,11 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn not_started(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Internal, "a thread of the vault can't be started").because(error)
+    Error::new(
+        ErrorKind::Internal,
+        "a thread of the vault can't be started",
+    )
+    .because(error)
 }
 
 fn start() -> Result<mpsc::UnboundedSender<Work>> {
