@@ -4,8 +4,13 @@
 //! that start real processes are in `tests/`, the demo and the lanes' programs in `src/bin/`.
 
 pub mod demo;
+#[cfg(unix)]
+pub mod faults;
 pub mod fleet;
+pub mod kills;
 pub mod server;
+#[cfg(target_os = "linux")]
+pub mod soak;
 
 /// The README's code is compiled like any other.
 #[cfg(doctest)]

@@ -32,7 +32,11 @@ fn one_of_many_refreshes_ahead_and_a_token_is_always_at_hand() {
     });
     let folder = tempfile::tempdir().unwrap();
     vault_core::platform::store::create_key_file(&folder.path().join("key")).unwrap();
-    let sessions = [open(folder.path()), open(folder.path()), open(folder.path())];
+    let sessions = [
+        open(folder.path()),
+        open(folder.path()),
+        open(folder.path()),
+    ];
     let token = RefreshToken::new(SecretString::from(server.issue_login().refresh_token));
     let import = Import::from_issuer(server.issuer(), "vault-cli");
     sessions[0].blocking().import(import, token).unwrap();
@@ -54,7 +58,10 @@ fn one_of_many_refreshes_ahead_and_a_token_is_always_at_hand() {
     // A token is renewed when between three quarters and nine tenths of its
     // life are over, by one of three.
     let most = waited_for.as_millis() / (LIFETIME.as_millis() * 3 / 4) + 2;
-    assert!(u128::from(refreshes) <= most, "{refreshes} refreshes, at most {most}");
+    assert!(
+        u128::from(refreshes) <= most,
+        "{refreshes} refreshes, at most {most}"
+    );
     assert!(refreshes >= 4, "{refreshes} refreshes in {waited_for:?}");
     assert_eq!(server.counts().refresh_requests, refreshes);
 

@@ -3,11 +3,21 @@
     clippy::unwrap_used,
     reason = "a test that can't go on should stop, its helpers too"
 )]
-#![expect(clippy::disallowed_methods, reason = "tests wait for real time to pass")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for real time to pass"
+)]
 
 mod ahead;
 mod cli;
 mod contention;
+mod endings;
+#[cfg(target_os = "linux")]
+mod history;
 mod keyring;
+#[cfg(target_os = "linux")]
+mod locks;
 mod oidc;
+#[cfg(target_os = "linux")]
+mod scene;
 mod support;

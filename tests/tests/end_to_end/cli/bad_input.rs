@@ -354,7 +354,11 @@ fn a_state_folder_that_others_can_write_to() {
     let profile = scene.sandbox.profile("default");
     let application = profile.parent().unwrap();
     // Who can write to a folder can exchange those within.
-    for folder in [profile.as_path(), application, application.parent().unwrap()] {
+    for folder in [
+        profile.as_path(),
+        application,
+        application.parent().unwrap(),
+    ] {
         let set = |mode| {
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
         };

@@ -1,0 +1,89 @@
+//! Makes the servers fail, and keeps account of when that was.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::dice::Dice;
+use super::place::{Kind, Login};
+use super::{pause, wall_ms};
+use crate::server::{Endpoint, Fault, Reply};
+
+/// The time between the end of one outage and the next, on average.
+const PACE: Duration = Duration::from_millis(2000);
+
+/// Callers that met a fault may say so a little later, on a busy machine.
+const ECHO_MS: u64 = 1000;
+
+/// When a server had faults: from the moment one was set to its first rotation
+/// afterwards. Times are milliseconds since the Unix epoch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outages(Vec<(u64, u64)>);
+
+impl Outages {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether a call in this time may have met one.
+    pub(super) fn excuse(&self, from_ms: u64, to_ms: u64) -> bool {
+        let mut outages = self.0.iter();
+        outages.any(|(from, to)| *from <= to_ms && from_ms <= to.saturating_add(ECHO_MS))
+    }
+}
+
+/// Throws faults until it is over, and then takes them back.
+pub(super) fn throw(login: &Login, mut dice: Dice, over: &AtomicBool) -> Outages {
+    let server = &login.server;
+    let mut outages = Outages::default();
+    let mut next = dice.wait(PACE);
+    while !over.load(Ordering::Acquire) {
+        if !next.is_zero() {
+            let little = next.min(Duration::from_millis(20));
+            next -= little;
+            pause(little);
+            continue;
+        }
+        let from = wall_ms();
+        let times = 1 + dice.below(2);
+        server.fail_next(Endpoint::Token, times, fault(login.kind, &mut dice));
+        while server.pending_faults(Endpoint::Token) > 0 && !over.load(Ordering::Acquire) {
+            pause(Duration::from_millis(2));
+        }
+        let met = server.counts().refreshes_ok;
+        while server.counts().refreshes_ok == met && !over.load(Ordering::Acquire) {
+            pause(Duration::from_millis(2));
+        }
+        outages.0.push((from, wall_ms()));
+        next = dice.wait(PACE);
+    }
+    server.clear_faults(Endpoint::Token);
+    outages
+}
+
+/// A strict server's faults are those after which a client knows that it did
+/// not act: what can't be known can't be survived there.
+fn fault(kind: Kind, dice: &mut Dice) -> Fault {
+    let told = [
+        Fault::unavailable(1),
+        Fault::status(503),
+        Fault::Instead(Reply::empty(429).retry_after(1)),
+        Fault::status(408),
+        Fault::oauth_error(400, "temporarily_unavailable"),
+        Fault::DelayAnswer(Duration::from_millis(300)),
+    ];
+    let untold = [
+        Fault::LoseAnswer,
+        Fault::CutAnswer,
+        Fault::TruncateBody,
+        Fault::Drop,
+        Fault::status(500),
+        Fault::ReplaceAnswer(Reply::html(502, "Bad Gateway")),
+        Fault::ReplaceAnswer(Reply::html(200, "Log in to the Wi-Fi")),
+    ];
+    let any = match kind {
+        Kind::Strict => told.len(),
+        Kind::Window => told.len() + untold.len(),
+    };
+    let mut all = told.into_iter().chain(untold);
+    all.nth(dice.below(any)).unwrap_or(Fault::Drop)
+}

@@ -1,0 +1,131 @@
+//! What a run explores: which processes, which server, which faults. Many
+//! small spaces, each explored to its end, instead of a large one cut short.
+
+use std::time::Duration;
+
+use vault_core::refresh::policy::RotationPolicy;
+
+use super::process::{Kind, Process};
+use super::sabotage::Sabotage;
+use super::world::{
+    AccessToken, Copied, Counters, Family, Faults, Folder, Item, Record, SealedFile, Store,
+    Witness, World,
+};
+
+/// What the authorization server does with a token that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// It revokes the login.
+    Strict,
+    /// It takes the token that was used last once more, for a while.
+    Grace,
+}
+
+impl Server {
+    pub(crate) fn policy(self) -> RotationPolicy {
+        match self {
+            Self::Strict => RotationPolicy::strict(),
+            Self::Grace => RotationPolicy::window(Duration::from_secs(30), 1),
+        }
+    }
+
+    pub(crate) fn has_grace(self) -> bool {
+        self == Self::Grace
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Configuration {
+    pub(crate) name: &'static str,
+    pub(crate) server: Server,
+    pub(crate) processes: Vec<Kind>,
+    pub(crate) faults: Faults,
+    /// How many epochs ago the stored access token was asked for; a run
+    /// begins with each.
+    pub(crate) access_ages: &'static [u8],
+    /// Looks and claims are read step by step, because someone may write
+    /// without the lock.
+    pub(crate) split: bool,
+    /// A write to the folder is visible before it is durable.
+    pub(crate) slow_disk: bool,
+    /// Writes and deletions of the key item may come late, too.
+    pub(crate) late_keys: bool,
+    /// A process that died is started again.
+    pub(crate) restarts: bool,
+    /// The store can't hold the token, so there is no copy.
+    pub(crate) store_is_too_small: bool,
+    pub(crate) sabotage: Sabotage,
+}
+
+const NOW: u8 = 2;
+pub(crate) const FRESH: u8 = 0;
+pub(crate) const VALID: u8 = 1;
+pub(crate) const EXPIRED: u8 = 2;
+
+impl Configuration {
+    pub(crate) fn new(name: &'static str, server: Server, processes: &[Kind]) -> Self {
+        Self {
+            name,
+            server,
+            processes: processes.to_vec(),
+            faults: Faults::default(),
+            access_ages: &[VALID, EXPIRED],
+            split: processes
+                .iter()
+                .any(|kind| matches!(kind, Kind::Login | Kind::Logout)),
+            slow_disk: false,
+            late_keys: false,
+            restarts: true,
+            store_is_too_small: false,
+            sabotage: Sabotage::None,
+        }
+    }
+
+    pub(crate) fn with(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    pub(crate) fn worlds(&self) -> Vec<World> {
+        self.access_ages
+            .iter()
+            .map(|age| self.world(NOW - age))
+            .collect()
+    }
+
+    fn world(&self, since: u8) -> World {
+        let refresh = Copied {
+            generation: 1,
+            token: 0,
+        };
+        let mut world = World {
+            epoch: NOW,
+            folder: Folder::default(),
+            durable: None,
+            store: Store {
+                key: Some(0),
+                item: (!self.store_is_too_small).then_some(Item { login: 0, refresh }),
+                late: Vec::new(),
+            },
+            counters: Counters {
+                settled: true,
+                failure: None,
+                backing_off: false,
+            },
+            server: Default::default(),
+            stray: Vec::new(),
+            processes: self.processes.iter().copied().map(Process::new).collect(),
+            left: self.faults,
+            witness: Witness::default(),
+        };
+        world.folder.sealed[0] = SealedFile::Present(Record {
+            refresh,
+            access: Some(AccessToken { number: 0, since }),
+            policy_known: true,
+        });
+        world.server[0] = Family::new();
+        world.witness.committed[0] = Some(refresh);
+        world.witness.current = Some(0);
+        world.sorted()
+    }
+}

@@ -1,0 +1,199 @@
+//! Each sabotage, and the rule by which the checker finds it.
+
+use super::configuration::{Configuration, EXPIRED, FRESH, Server, VALID};
+use super::process::Kind::{self, Login, Logout, Refresh};
+use super::properties::{
+    COMMITTED, ENDS, FINAL, MARKED, NEVER_DROPPED, NEVER_OLDER, NEVER_REPLACED, NEWEST_KEPT,
+    NO_REUSE, ONE_IN_FLIGHT, POLICY, PREPARED, SERVED, TRANSIENT,
+};
+use super::report;
+use super::sabotage::Sabotage;
+use super::world::Faults;
+
+struct Case {
+    sabotage: Sabotage,
+    found_by: &'static str,
+    server: Server,
+    processes: &'static [Kind],
+    faults: Faults,
+    access_ages: &'static [u8],
+}
+
+const NONE: Faults = Faults::NONE;
+const CRASH: Faults = Faults { crashes: 1, ..NONE };
+const NETWORK: Faults = Faults { network: 1, ..NONE };
+const TWO: &[Kind] = &[Refresh, Refresh];
+
+const CASES: &[Case] = &[
+    case(Sabotage::NoLock, ONE_IN_FLIGHT, Server::Grace, TWO, NONE),
+    case(
+        Sabotage::UnlockAfterMark,
+        ONE_IN_FLIGHT,
+        Server::Grace,
+        TWO,
+        NONE,
+    ),
+    case(
+        Sabotage::SendWhatWasLooked,
+        NEVER_REPLACED,
+        Server::Strict,
+        TWO,
+        NONE,
+    ),
+    case(Sabotage::SkipMark, MARKED, Server::Strict, TWO, NONE),
+    case(Sabotage::IgnoreMark, NO_REUSE, Server::Strict, TWO, CRASH),
+    case(
+        Sabotage::ClearMarkEarly,
+        NO_REUSE,
+        Server::Strict,
+        TWO,
+        CRASH,
+    ),
+    case(
+        Sabotage::UnknownIsNotActed,
+        NO_REUSE,
+        Server::Strict,
+        TWO,
+        NETWORK,
+    ),
+    case(
+        Sabotage::RetryWithoutEnd,
+        POLICY,
+        Server::Grace,
+        TWO,
+        Faults { crashes: 2, ..NONE },
+    ),
+    case(
+        Sabotage::SpendUnprepared,
+        PREPARED,
+        Server::Strict,
+        TWO,
+        Faults { folder: 1, ..NONE },
+    ),
+    case(
+        Sabotage::HandOutBeforeCommit,
+        COMMITTED,
+        Server::Strict,
+        TWO,
+        NONE,
+    ),
+    case(
+        Sabotage::RevokeUnasked,
+        NEVER_DROPPED,
+        Server::Strict,
+        TWO,
+        NONE,
+    ),
+    case(
+        Sabotage::CommitToOldItem,
+        NEWEST_KEPT,
+        Server::Strict,
+        TWO,
+        Faults { commits: 1, ..NONE },
+    ),
+    case(
+        Sabotage::ItemAlwaysWins,
+        NEVER_OLDER,
+        Server::Strict,
+        TWO,
+        Faults { store: 1, ..NONE },
+    ),
+    case(
+        Sabotage::BusyIsRefused,
+        TRANSIENT,
+        Server::Strict,
+        TWO,
+        NETWORK,
+    ),
+    case(
+        Sabotage::DeleteOnFailure,
+        NEWEST_KEPT,
+        Server::Strict,
+        TWO,
+        NETWORK,
+    ),
+    case(Sabotage::LeaveTheMark, SERVED, Server::Strict, TWO, NETWORK),
+    case(
+        Sabotage::UnlinkOldFirst,
+        NEWEST_KEPT,
+        Server::Strict,
+        &[Refresh, Login],
+        NONE,
+    ),
+    case(Sabotage::SkipUnlock, ENDS, Server::Strict, TWO, NONE),
+    case(
+        Sabotage::SkipTombstone,
+        FINAL,
+        Server::Strict,
+        &[Refresh, Logout],
+        Faults { store: 1, ..NONE },
+    ),
+    case(
+        Sabotage::IgnoreTombstone,
+        FINAL,
+        Server::Strict,
+        &[Refresh, Logout],
+        Faults { store: 1, ..NONE },
+    ),
+    Case {
+        sabotage: Sabotage::RemoveAnyMark,
+        found_by: SERVED,
+        server: Server::Strict,
+        processes: &[Refresh, Login, Logout],
+        faults: Faults { time: 1, ..CRASH },
+        access_ages: &[FRESH],
+    },
+    case(
+        Sabotage::TombstonesOverwritten,
+        FINAL,
+        Server::Strict,
+        &[Login, Logout, Logout],
+        Faults {
+            late: 1,
+            store: 1,
+            ..NONE
+        },
+    ),
+];
+
+const fn case(
+    sabotage: Sabotage,
+    found_by: &'static str,
+    server: Server,
+    processes: &'static [Kind],
+    faults: Faults,
+) -> Case {
+    Case {
+        sabotage,
+        found_by,
+        server,
+        processes,
+        faults,
+        access_ages: &[VALID, EXPIRED],
+    }
+}
+
+#[test]
+fn model_finds_every_sabotage() {
+    report::print_head("sabotage");
+    let mut missed = Vec::new();
+    for case in CASES {
+        let mut configuration =
+            Configuration::new("", case.server, case.processes).with(case.faults);
+        configuration.access_ages = case.access_ages;
+        let sound = report::check(&configuration, 2);
+        configuration.sabotage = case.sabotage;
+        let found = report::check(&configuration, 1);
+        let rules: Vec<_> = found.broken.iter().map(|(rule, _)| *rule).collect();
+        let name = format!("{:?}", case.sabotage);
+        report::print(&name, &found, &format!("found: {}", rules.join("; ")));
+        if !rules.contains(&case.found_by) {
+            missed.push(format!("{name} is not found by: {}", case.found_by));
+        }
+        // Else the rule would be broken without the sabotage, too.
+        if !sound.broken.is_empty() {
+            missed.push(format!("without {name}: {:?}", sound.broken[0].0));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
