@@ -245,8 +245,6 @@ impl Process {
                     if claim.record.is_some_and(|record| record.policy_known) {
                         claim.policy = RotationPolicyName::Known;
                     }
-                    // Damage is told by the record's absence together with
-                    // what lies there when the claim is complete.
                 }
                 _ => return Some(self.claim_read(world, configuration)),
             }

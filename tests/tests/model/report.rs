@@ -1,6 +1,7 @@
 //! Runs the checker over a configuration and tells what it found.
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stateright::{Checker, HasDiscoveries, Model as _};
 
@@ -107,10 +108,14 @@ pub(crate) fn print(name: &str, found: &Found, verdict: &str) {
     );
 }
 
+/// Begins a table. Tables wait for each other, and so do their runs.
 #[expect(clippy::print_stdout, reason = "the table is what the run is for")]
-pub(crate) fn print_head(title: &str) {
+pub(crate) fn print_head(title: &str) -> MutexGuard<'static, ()> {
+    static TABLE: Mutex<()> = Mutex::new(());
+    let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     println!(
         "\n{title:<52} {:>10} {:>9} {:>6} {:>7}  verdict",
         "states", "unique", "depth", "seconds"
     );
+    table
 }

@@ -19,7 +19,7 @@ fn depth() -> u8 {
 
 /// Explores each, with each kind of server.
 fn explore(title: &str, configurations: Vec<Configuration>) {
-    report::print_head(title);
+    let _table = report::print_head(title);
     let mut failures = Vec::new();
     for mut configuration in configurations {
         for server in [Server::Strict, Server::Grace] {

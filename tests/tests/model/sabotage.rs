@@ -52,8 +52,8 @@ pub(crate) enum Sabotage {
     SkipUnlock,
     /// A logout removes the mark, whichever login it is about.
     RemoveAnyMark,
-    /// A logout reads the tombstones, then writes them all: of two at once,
-    /// one is lost.
+    /// A logout reads the tombstones, then writes them all, as
+    /// `Storage::bury` does: of two at once, one is lost.
     TombstonesOverwritten,
 }
 

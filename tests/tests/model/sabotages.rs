@@ -143,17 +143,6 @@ const CASES: &[Case] = &[
         faults: Faults { time: 1, ..CRASH },
         access_ages: &[FRESH],
     },
-    case(
-        Sabotage::TombstonesOverwritten,
-        FINAL,
-        Server::Strict,
-        &[Login, Logout, Logout],
-        Faults {
-            late: 1,
-            store: 1,
-            ..NONE
-        },
-    ),
 ];
 
 const fn case(
@@ -175,7 +164,7 @@ const fn case(
 
 #[test]
 fn model_finds_every_sabotage() {
-    report::print_head("sabotage");
+    let _table = report::print_head("sabotage");
     let mut missed = Vec::new();
     for case in CASES {
         let mut configuration =
@@ -196,4 +185,39 @@ fn model_finds_every_sabotage() {
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// What the protocol does not keep today; when it does, this test says so.
+#[test]
+fn model_shows_what_is_not_kept() {
+    let _table = report::print_head("not kept");
+    let faults = Faults {
+        store: 1,
+        late: 1,
+        ..NONE
+    };
+    // Of two logouts at once, of two logins one after the other, the second
+    // writes the list of tombstones that it read before the first wrote its
+    // own. Elsewhere the model has one tombstone per login.
+    let mut overwritten = Configuration::new(
+        "tombstones written at once",
+        Server::Strict,
+        &[Login, Logout, Logout],
+    )
+    .with(faults);
+    overwritten.sabotage = Sabotage::TombstonesOverwritten;
+    // A write of the key item that was denied, found not to be made, and lands
+    // after the new login was given up; or one that a dead process left.
+    let mut late_key = Configuration::new(
+        "a key item that lands late",
+        Server::Strict,
+        &[Refresh, Login],
+    )
+    .with(faults);
+    late_key.late_keys = true;
+    for (configuration, rule) in [(overwritten, FINAL), (late_key, NEWEST_KEPT)] {
+        let found = report::check(&configuration, 1);
+        report::print(configuration.name, &found, &format!("not kept: {rule}"));
+        assert!(found.broken.iter().any(|(broken, _)| *broken == rule));
+    }
 }

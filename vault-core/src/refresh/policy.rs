@@ -104,6 +104,14 @@ pub fn is_in_window(policy: &RotationPolicy, attempts: u32, age: Option<Duration
     !policy.strict && attempts <= policy.retries && age.is_some_and(|age| age < policy.window)
 }
 
+/// Whether the process that holds the lock repeats by itself. What would keep
+/// the lock for longer than others wait for it is left to the next process,
+/// which finds the mark.
+#[must_use]
+pub fn is_repeated_at_once(policy: &RotationPolicy, attempts: u32, age: Option<Duration>) -> bool {
+    is_in_window(policy, attempts, age) && age.is_some_and(|age| age < Duration::from_secs(8))
+}
+
 /// How much of a token's life must be left for it to be handed out without a
 /// refresh: 30 s, but never more than a tenth of a short life.
 #[must_use]
@@ -167,6 +175,14 @@ mod tests {
             unconfirmed(&policy, 2, Some(SECOND), true),
             Unconfirmed::Leave
         );
+    }
+
+    #[test]
+    fn a_repetition_does_not_hold_the_lock_for_longer_than_others_wait() {
+        let policy = RotationPolicy::window(60 * SECOND, 3);
+        assert!(is_repeated_at_once(&policy, 1, Some(SECOND)));
+        assert!(!is_repeated_at_once(&policy, 1, Some(20 * SECOND)));
+        assert!(is_in_window(&policy, 1, Some(20 * SECOND)));
     }
 
     #[test]

@@ -68,6 +68,7 @@ enum State {
     WaitingToCommit(Held, bool, u32),
     CommittingToItem(Held, bool),
     Ending { copy_due: bool, usable: bool },
+    CheckingBeforeHandOut { copy_due: bool, usable: bool },
     HandingOut { copy_due: bool, usable: bool },
     Copying { usable: bool },
     CheckingAfterCommit { usable: bool },
@@ -212,9 +213,19 @@ impl Refresh {
                 State::WaitingToCommit(held, usable, COMMIT_TRIES),
                 Effect::WaitToCommit,
             ),
-            (State::Ending { copy_due, usable }, Event::Done) => {
-                (State::HandingOut { copy_due, usable }, Effect::HandOut)
+            // A process that was stopped for an hour in its commit must not hand
+            // out the token of a login that has ended meanwhile.
+            (State::Ending { copy_due, usable }, Event::Done) => (
+                State::CheckingBeforeHandOut { copy_due, usable },
+                Effect::CheckTombstone,
+            ),
+            (State::CheckingBeforeHandOut { .. }, Event::Tombstone(true)) => {
+                (State::Revoking, Effect::RevokeReceived)
             }
+            (
+                State::CheckingBeforeHandOut { copy_due, usable },
+                Event::Tombstone(false) | Event::Failed(_),
+            ) => (State::HandingOut { copy_due, usable }, Effect::HandOut),
             (
                 State::HandingOut {
                     copy_due: true,
@@ -386,7 +397,7 @@ impl Refresh {
                     attempts: held.attempts.saturating_add(1),
                     ..held
                 };
-                if policy::is_in_window(&held.policy, held.attempts, since_first_send) {
+                if policy::is_repeated_at_once(&held.policy, held.attempts, since_first_send) {
                     return mark(held);
                 }
                 // The mark stays: it tells the next process.
