@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use url::Url;
 use vault_core::platform::store::StoreKind;
+use vault_core::refresh::policy::RotationPolicy;
 
 /// Log in once, and every process shares one token.
 ///
@@ -190,6 +191,10 @@ pub(crate) struct Login {
     /// The port of the loopback redirect, for servers that want a fixed one
     #[arg(long, value_name = "PORT")]
     pub(crate) redirect_port: Option<u16>,
+    /// What the server does with a refresh token that comes again: `strict`, or
+    /// for how long it takes it once more, such as 30s
+    #[arg(long, value_name = "strict|TIME", value_parser = rotation)]
+    pub(crate) rotation: Option<RotationPolicy>,
     /// Trust this certificate authority (PEM) too
     #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
@@ -216,6 +221,10 @@ pub(crate) struct Import {
     /// A scope that the token has, for display
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
+    /// What the server does with a refresh token that comes again: `strict`, or
+    /// for how long it takes it once more, such as 30s
+    #[arg(long, value_name = "strict|TIME", value_parser = rotation)]
+    pub(crate) rotation: Option<RotationPolicy>,
     /// Trust this certificate authority (PEM) too
     #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
@@ -296,6 +305,17 @@ pub(crate) struct Completions {
 pub(crate) struct Man {
     /// The command whose page is wanted
     pub(crate) command: Option<String>,
+}
+
+/// A rotation policy: `strict`, or a window within which the same token may be
+/// sent once more.
+fn rotation(text: &str) -> Result<RotationPolicy, String> {
+    if text == "strict" {
+        return Ok(RotationPolicy::strict());
+    }
+    let window =
+        duration(text).map_err(|_| "write `strict`, or a time such as `30s`".to_owned())?;
+    Ok(RotationPolicy::window(window, 1))
 }
 
 /// A time as people write it: `60s`, `5 min`, `1h30m`, or a number of seconds.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use vault_core::platform::store::{Interaction, KeySource, StoreKind};
+use vault_core::refresh::policy::RotationPolicy;
 use vault_core::{Session, Vault};
 
 use crate::args::Options;
@@ -31,7 +32,7 @@ impl Context {
 
     /// The vault of the application.
     pub(crate) fn vault(&self) -> Result<Vault, Problem> {
-        self.open(None)
+        self.open(None, None)
     }
 
     /// The session of the profile.
@@ -39,16 +40,27 @@ impl Context {
         Ok(self.vault()?.session(&self.options.profile)?)
     }
 
-    /// The session for a new login, which trusts this certificate authority.
-    pub(crate) fn session_trusting(&self, ca_cert: Option<&Path>) -> Result<Session, Problem> {
-        Ok(self.open(ca_cert)?.session(&self.options.profile)?)
+    /// The session for a new login, which trusts this certificate authority and
+    /// records this rotation policy.
+    pub(crate) fn session_for_login(
+        &self,
+        ca_cert: Option<&Path>,
+        rotation: Option<RotationPolicy>,
+    ) -> Result<Session, Problem> {
+        Ok(self
+            .open(ca_cert, rotation)?
+            .session(&self.options.profile)?)
     }
 
     pub(crate) fn explain(&self, error: &vault_core::Error) -> Failure {
         Failure::explain(error, &self.options)
     }
 
-    fn open(&self, ca_cert: Option<&Path>) -> Result<Vault, Problem> {
+    fn open(
+        &self,
+        ca_cert: Option<&Path>,
+        rotation: Option<RotationPolicy>,
+    ) -> Result<Vault, Problem> {
         let options = &self.options;
         let attended = terminal::is_attended();
         let mut builder = Vault::builder(&options.app)
@@ -74,6 +86,9 @@ impl Context {
         }
         if let Some(path) = ca_cert {
             builder = builder.ca_certificate(input::certificate(path)?);
+        }
+        if let Some(rotation) = rotation {
+            builder = builder.rotation_policy(rotation);
         }
         Ok(builder.open()?)
     }

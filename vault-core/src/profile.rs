@@ -288,7 +288,7 @@ impl Profile {
         let key = self.know_key(key);
         match self.look_with(&storage, &key)? {
             Some(look) => Ok(look),
-            None if storage.tombstones()?.has(key.login) => Ok(Look::Ended(key.login)),
+            None if storage.is_buried(key.login)? => Ok(Look::Ended(key.login)),
             None => Ok(Look::Damaged),
         }
     }
@@ -318,16 +318,16 @@ impl Profile {
     }
 
     fn look_without_key(&self, storage: &Storage) -> Result<Look> {
-        let tombstones = storage.tombstones()?;
-        if !storage.has_any_sealed()? {
-            return Ok(if tombstones.is_empty() {
-                Look::NotLoggedIn
-            } else {
-                Look::LoggedOut
-            });
+        let mut left = false;
+        for login in storage.sealed_logins()? {
+            left |= !storage.is_buried(login)?;
         }
-        if !tombstones.is_empty() {
-            return Ok(Look::LoggedOut);
+        if !left {
+            return Ok(if storage.has_any_tombstone()? {
+                Look::LoggedOut
+            } else {
+                Look::NotLoggedIn
+            });
         }
         Err(Error::new(
             ErrorKind::ItemMissing,
@@ -342,7 +342,7 @@ impl Profile {
     fn look_with(&self, storage: &Arc<Storage>, key: &Arc<KeyItem>) -> Result<Option<Look>> {
         // The version first: what is read afterwards is at least as new.
         let version = storage.shared.version();
-        if storage.tombstones()?.has(key.login) {
+        if storage.is_buried(key.login)? {
             self.forget();
             // Another login may have come since.
             return Ok(if storage.has_any_sealed()? {

@@ -393,48 +393,22 @@ impl Mark {
     }
 }
 
-/// The file `tombstone`: logins that have ended. Bounded: what could come back
-/// of older ones has long been cleared away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tombstones {
+/// The file `tombstone.<login id>`: this login has ended. That it is there is
+/// what counts; the line in it is for people. One file per login, so that two
+/// logouts at once can't write over each other's.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tombstone {
     v: u32,
-    logins: Vec<LoginId>,
+    login: LoginId,
 }
 
-impl Default for Tombstones {
-    fn default() -> Self {
-        Self {
-            v: VERSION,
-            logins: Vec::new(),
-        }
-    }
-}
-
-impl Tombstones {
-    const KEPT: usize = 256;
-
-    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
-        read("tombstone", bytes.expose())
+impl Tombstone {
+    pub(crate) fn new(login: LoginId) -> Self {
+        Self { v: VERSION, login }
     }
 
     pub(crate) fn write(&self) -> SecretBytes {
         to_ascii_line(self)
-    }
-
-    pub(crate) fn bury(&mut self, login: LoginId) {
-        if !self.has(login) {
-            self.logins.push(login);
-        }
-        let surplus = self.logins.len().saturating_sub(Self::KEPT);
-        self.logins.drain(..surplus);
-    }
-
-    pub(crate) fn has(&self, login: LoginId) -> bool {
-        self.logins.contains(&login)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.logins.is_empty()
     }
 }
 

@@ -19,14 +19,14 @@ use vault_platform::store::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
 use crate::record::{
-    FolderMark, KeyItem, LoginRecord, Mark, RecordError, SealedHeader, TokenItem, Tombstones,
+    FolderMark, KeyItem, LoginRecord, Mark, RecordError, SealedHeader, TokenItem, Tombstone,
     sealed_name,
 };
 use crate::shared::{self, Shared};
 
 const FOLDER: &str = "folder";
 const MARK: &str = "mark";
-const TOMBSTONE: &str = "tombstone";
+const TOMBSTONE: &str = "tombstone.";
 
 /// A sealed file holds answers of at most 1 MiB each; more is not ours.
 const SEALED_LIMIT: usize = 16 << 20;
@@ -121,9 +121,8 @@ impl Storage {
     }
 
     pub(crate) fn choose_key_item(&self, values: Vec<SecretBytes>) -> Result<Option<KeyItem>> {
-        let tombstones = self.tombstones()?;
         choose_key_item(values, |item| {
-            !tombstones.has(item.login) && self.has_sealed(item.login)
+            self.has_sealed(item.login) && self.is_buried(item.login).is_ok_and(|buried| !buried)
         })
     }
 
@@ -220,23 +219,23 @@ impl Storage {
         Ok(())
     }
 
-    pub(crate) fn tombstones(&self) -> Result<Tombstones> {
-        match self.folder.read(TOMBSTONE, SMALL_LIMIT)? {
-            Some(bytes) => Ok(Tombstones::read(&bytes)?),
-            None => Ok(Tombstones::default()),
-        }
+    /// Whether this login was logged out.
+    pub(crate) fn is_buried(&self, login: LoginId) -> Result<bool> {
+        let tombstone = self.folder.read(&tombstone_name(login), SMALL_LIMIT)?;
+        Ok(tombstone.is_some())
+    }
+
+    /// Whether any login was ever logged out here.
+    pub(crate) fn has_any_tombstone(&self) -> Result<bool> {
+        let names = self.folder.names()?;
+        Ok(names.iter().any(|name| name.starts_with(TOMBSTONE)))
     }
 
     pub(crate) fn bury(&self, login: LoginId) -> Result<()> {
-        let mut tombstones = match self.tombstones() {
-            // A damaged tombstone must not stop a logout.
-            Err(error) if error.kind() == ErrorKind::Corrupted => Tombstones::default(),
-            other => other?,
-        };
-        tombstones.bury(login);
+        let tombstone = Tombstone::new(login).write();
         Ok(self
             .folder
-            .replace(TOMBSTONE, tombstones.write().expose())?)
+            .replace(&tombstone_name(login), tombstone.expose())?)
     }
 
     /// The mark; one that can't be read counts as none, because its token's
@@ -330,21 +329,21 @@ impl Storage {
         Ok(self.folder.set_aside(&sealed_name(login))?)
     }
 
+    /// The logins whose sealed files lie here.
+    pub(crate) fn sealed_logins(&self) -> Result<Vec<LoginId>> {
+        let names = self.folder.names()?;
+        Ok(names.iter().filter_map(|name| sealed_login(name)).collect())
+    }
+
     /// Whether any sealed file lies here, of whichever login.
     pub(crate) fn has_any_sealed(&self) -> Result<bool> {
-        let names = self.folder.names()?;
-        Ok(names.iter().any(|name| is_sealed_name(name)))
+        Ok(!self.sealed_logins()?.is_empty())
     }
 
     /// The login whose sealed file lies here, if there is exactly one.
     pub(crate) fn only_login(&self) -> Option<LoginId> {
-        let names = self.folder.names().ok()?;
-        let mut logins = names.iter().filter(|name| is_sealed_name(name));
-        match (logins.next(), logins.next()) {
-            (Some(name), None) => {
-                let id = data_encoding::HEXLOWER.decode(&name.as_bytes()[7..]).ok()?;
-                Some(LoginId(id.try_into().ok()?))
-            }
+        match self.sealed_logins().ok()?.as_slice() {
+            [login] => Some(*login),
             _ => None,
         }
     }
@@ -353,7 +352,7 @@ impl Storage {
     pub(crate) fn remove_other_sealed(&self, login: LoginId) -> Result<()> {
         let keep = sealed_name(login);
         for name in self.folder.names()? {
-            if is_sealed_name(&name) && name != keep {
+            if sealed_login(&name).is_some() && name != keep {
                 self.folder.remove(&name)?;
             }
         }
@@ -361,9 +360,15 @@ impl Storage {
     }
 }
 
-fn is_sealed_name(name: &str) -> bool {
-    name.strip_prefix("sealed.")
-        .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+fn tombstone_name(login: LoginId) -> String {
+    format!("{TOMBSTONE}{login}")
+}
+
+/// The login that a sealed file's name names, if it is one's.
+fn sealed_login(name: &str) -> Option<LoginId> {
+    let id = name.strip_prefix("sealed.")?;
+    let id = data_encoding::HEXLOWER.decode(id.as_bytes()).ok()?;
+    Some(LoginId(id.try_into().ok()?))
 }
 
 pub(crate) fn folder_mark(folder: &StateFolder) -> Result<Option<FolderMark>> {

@@ -9,6 +9,8 @@
 )]
 
 mod ahead;
+#[cfg(target_os = "linux")]
+mod cancellation;
 mod cli;
 mod contention;
 mod endings;

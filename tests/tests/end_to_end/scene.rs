@@ -12,7 +12,7 @@ use vault_core::platform::secret::SecretString;
 use vault_core::platform::store::{Interaction, KeySource, StoreKind, create_key_file};
 use vault_core::refresh::policy::RotationPolicy;
 use vault_core::session::TokenOptions;
-use vault_core::{Error, RefreshToken, Session, Vault, fault};
+use vault_core::{Error, RefreshToken, Session, Vault, VaultBuilder, fault};
 use vault_tests::fleet::{Assignment, Call, Fleet};
 use vault_tests::server::{AuthorizationServer, DEFAULT_CLIENT_ID, ServerConfig, fingerprint};
 
@@ -63,14 +63,16 @@ impl Scene {
 
     /// Another vault of this process, as if it were another program's.
     pub(crate) fn vault(&self, policy: RotationPolicy) -> Vault {
+        self.builder(policy).open().unwrap()
+    }
+
+    pub(crate) fn builder(&self, policy: RotationPolicy) -> VaultBuilder {
         Vault::builder(APPLICATION)
             .state_root(self.state_root())
             .store(StoreKind::EncryptedFile)
             .key_source(KeySource::KeyFile(self.key_file()))
             .interaction(Interaction::Forbidden)
             .rotation_policy(policy)
-            .open()
-            .unwrap()
     }
 
     pub(crate) fn session(&self) -> Session {

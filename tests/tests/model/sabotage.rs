@@ -52,8 +52,8 @@ pub(crate) enum Sabotage {
     SkipUnlock,
     /// A logout removes the mark, whichever login it is about.
     RemoveAnyMark,
-    /// A logout reads the tombstones, then writes them all, as
-    /// `Storage::bury` does: of two at once, one is lost.
+    /// All tombstones are in one file, which a logout reads and then writes: of
+    /// two at once, one is lost.
     TombstonesOverwritten,
 }
 

@@ -10,7 +10,7 @@ use crate::failure::{Exit, Problem};
 use crate::{input, terminal};
 
 pub(crate) fn run(context: &Context, arguments: args::Import) -> Result<Exit, Problem> {
-    let session = context.session_trusting(arguments.ca_cert.as_deref())?;
+    let session = context.session_for_login(arguments.ca_cert.as_deref(), arguments.rotation)?;
     let text = if terminal::is_attended() {
         terminal::ask_secret("Refresh token (not shown): ")?
     } else {

@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
         let hint = "`--no-browser` prints the URL to open; `--flow device` shows a code";
         return Err(Failure::usage("no_terminal", message, hint).into());
     }
-    let session = context.session_trusting(arguments.ca_cert.as_deref())?;
+    let session = context.session_for_login(arguments.ca_cert.as_deref(), arguments.rotation)?;
     let mut request = LoginRequest::new(arguments.issuer, arguments.client_id).flow(flow);
     for scope in arguments.scope {
         request = request.scope(scope);

@@ -80,7 +80,7 @@ impl Claim {
         let key = profile.know_key(key);
         storage.check_folder(&key)?;
         let now = profile.now();
-        let tombstoned = storage.tombstones()?.has(key.login);
+        let tombstoned = storage.is_buried(key.login)?;
         let (sealed, record) = match storage.sealed(&key)? {
             SealedReading::Absent => (SealedCopy::Absent, None),
             SealedReading::Unreadable => (SealedCopy::Unreadable, None),
@@ -96,6 +96,7 @@ impl Claim {
             .as_ref()
             .map(|record| token_item(&key, record).write());
         let fits = |value: &SecretBytes| storage.store_can_hold(value);
+        let policy_without_record = profile.settings.policy.unwrap_or_default();
         let claimed = Claimed {
             login: key.login,
             tombstoned,
@@ -118,7 +119,7 @@ impl Claim {
             backing_off: storage.shared.backing_off(&now).map(|(failure, _)| failure),
             policy: record
                 .as_ref()
-                .map_or_else(RotationPolicy::default, |record| record.settings.policy),
+                .map_or(policy_without_record, |record| record.settings.policy),
         };
         Ok((
             Self {
@@ -148,8 +149,14 @@ impl Claim {
     }
 
     /// Writes the sealed file anew from the token item. What only the sealed
-    /// file knew is discovered again.
-    pub(crate) fn repair_sealed(&mut self, storage: &Storage, now: Stamp) -> Result<()> {
+    /// file knew is discovered again; its rotation policy is what the vault was
+    /// opened with.
+    pub(crate) fn repair_sealed(
+        &mut self,
+        storage: &Storage,
+        now: Stamp,
+        policy: RotationPolicy,
+    ) -> Result<()> {
         let Some(item) = &self.item else {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -173,7 +180,7 @@ impl Claim {
                     endpoints: None,
                     scope: Vec::new(),
                     resource: Vec::new(),
-                    policy: RotationPolicy::default(),
+                    policy,
                     account: None,
                     subject: None,
                     logged_in: now.clone(),

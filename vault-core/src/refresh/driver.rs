@@ -26,6 +26,9 @@ use crate::profile::{Look, Profile, Waiting, access_facts};
 use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord};
 use crate::storage::Storage;
 
+/// How often the mark of a token that was not spent is put back once more.
+const UNMARK_RETRIES: u32 = 3;
+
 /// The next sealed file is prepared with this much room for what the server
 /// may answer; more is written all the same, if the disk has it.
 const ROOM: usize = 64 * 1024;
@@ -159,7 +162,10 @@ impl Driver {
             Effect::TryLock => {
                 if fault::is_injected(fault::PAUSE_BEFORE_LOCK) {
                     let [jitter] = vault_platform::random::bytes();
-                    tokio::time::sleep(Duration::from_millis(u64::from(jitter))).await;
+                    // Long enough for all to have looked, then one after the
+                    // other.
+                    let pause = Duration::from_millis(300 + u64::from(jitter));
+                    tokio::time::sleep(pause).await;
                 }
                 self.try_lock()
             }
@@ -174,7 +180,9 @@ impl Driver {
             }
             Effect::RepairSealed => {
                 let now = self.stamp();
-                let result = self.with_claim(|claim, storage| claim.repair_sealed(storage, now));
+                let policy = self.profile.settings.policy.unwrap_or_default();
+                let result =
+                    self.with_claim(|claim, storage| claim.repair_sealed(storage, now, policy));
                 self.done(result)
             }
             Effect::RepairItem => {
@@ -197,7 +205,15 @@ impl Driver {
                 self.done(result)
             }
             Effect::Unmark => {
-                let result = self.with_claim(|claim, storage| claim.unmark(storage));
+                // A mark that stays would be taken for an answer that was lost.
+                let mut result = self.with_claim(|claim, storage| claim.unmark(storage));
+                for _ in 0..UNMARK_RETRIES {
+                    if result.is_ok() {
+                        break;
+                    }
+                    tokio::time::sleep(self.commit_pause).await;
+                    result = self.with_claim(|claim, storage| claim.unmark(storage));
+                }
                 self.done(result)
             }
             Effect::ClearMark => {
@@ -507,7 +523,7 @@ impl Driver {
     fn check_tombstone(&mut self) -> Event {
         let result = self
             .storage()
-            .and_then(|storage| Ok(storage.tombstones()?.has(self.key()?.login)));
+            .and_then(|storage| storage.is_buried(self.key()?.login));
         match result {
             Ok(buried) => Event::Tombstone(buried),
             Err(error) => self.failed(error),

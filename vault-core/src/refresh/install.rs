@@ -89,6 +89,7 @@ pub(crate) async fn install(
         key,
         record,
         imported,
+        key_write_is_over: false,
         deadline,
         lock: None,
         error: None,
@@ -124,6 +125,8 @@ struct Driver<'a> {
     storage: &'a Arc<Storage>,
     key: KeyItem,
     record: LoginRecord,
+    /// A write of the key item that failed can't land later.
+    key_write_is_over: bool,
     /// A token that the user brought is not ours to revoke.
     imported: bool,
     deadline: Instant,
@@ -161,11 +164,22 @@ impl Driver<'_> {
                 storage.shared.end_change();
                 Ok(())
             }
-            Effect::WriteKeyItem => storage.write_key_item(&self.key).await,
-            Effect::CheckKeyItem => match storage.key_item().await {
-                Ok(item) => {
-                    return Event::KeyIsNew(item.is_some_and(|item| item.login == self.key.login));
+            Effect::WriteKeyItem => {
+                let result = storage.write_key_item(&self.key).await;
+                if let Err(error) = &result {
+                    self.key_write_is_over = is_final(error.kind());
                 }
+                result
+            }
+            Effect::CheckKeyItem => match storage.key_item().await {
+                Ok(Some(item)) if item.login == self.key.login => {
+                    return Event::KeyIsNew(true);
+                }
+                Ok(_) if self.key_write_is_over => return Event::KeyIsNew(false),
+                Ok(_) => Err(Error::new(
+                    ErrorKind::StoreFailed,
+                    "the store did not write the key item, and may do so later",
+                )),
                 Err(error) => Err(error),
             },
             Effect::WriteTokenItem => {
@@ -214,6 +228,18 @@ impl Driver<'_> {
             .append(&storage.folder, true)?;
         ProfileSummary::of(storage, &self.record, LoginState::LoggedIn).write(&storage.folder)
     }
+}
+
+/// Whether a store that answers a write so will not make it later. A store that
+/// hung or broke off may: then what the write would name is kept.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::StoreMissing
+            | ErrorKind::StoreLocked
+            | ErrorKind::StoreRefused
+            | ErrorKind::StoreKeyWrong
+    )
 }
 
 /// The token items of an application's other profiles that hold this token:

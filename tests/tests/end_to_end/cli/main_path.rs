@@ -106,6 +106,32 @@ fn an_imported_token_is_refreshed_at_its_first_use() {
 }
 
 #[test]
+fn the_rotation_policy_is_chosen_at_login_and_shown() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    for (rotation, shown) in [
+        ("strict", "rotation: strict"),
+        ("30s", "rotation: one retry within 30 s"),
+    ] {
+        let issued = server.issue_login();
+        let arguments = [
+            "import",
+            "--issuer",
+            server.issuer(),
+            "--client-id",
+            "vault-cli",
+            "--rotation",
+            rotation,
+        ];
+        let imported = sandbox.run_with_input(&arguments, &issued.refresh_token);
+        assert_eq!(imported.code(), Some(0), "{imported:?}");
+        let status = vault_cli(&sandbox, &["status"]);
+        assert!(status.stdout.contains(shown), "{status:?}");
+    }
+    let wrong = vault_cli(&sandbox, &["import", "--rotation", "often"]);
+    assert_eq!(wrong.code(), Some(2), "{wrong:?}");
+}
+
+#[test]
 fn a_token_is_imported_for_a_token_endpoint_alone() {
     let (server, sandbox) = (server(), Sandbox::new());
     let issued = server.issue_login();
