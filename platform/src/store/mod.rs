@@ -19,6 +19,7 @@ mod key_source;
 pub mod keychain;
 pub mod memory;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
+#[cfg(any(target_os = "macos", windows))]
 mod native;
 pub mod secret_service;
 mod unsupported;
@@ -281,7 +282,7 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub struct StoreOptions {
     /// The folder above all applications' folders. The encrypted-file store
-    /// keeps its files there; the Secret Service its gate.
+    /// keeps its files there.
     pub state_root: Option<PathBuf>,
     /// Where the encrypted-file store's key comes from.
     pub key: Option<KeySource>,

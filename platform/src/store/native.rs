@@ -35,7 +35,6 @@ pub(super) fn store_error(
 }
 
 /// Takes an absent item for a deleted one.
-#[cfg(any(target_os = "macos", windows))]
 pub(super) fn ignore_absent(result: keyring_core::Result<()>) -> keyring_core::Result<()> {
     match result {
         Err(Error::NoEntry) => Ok(()),

@@ -279,7 +279,7 @@ fn sixteen_processes_make_one_refresh() {
 }
 
 /// gnome-keyring 42 aborts when many processes connect at once in the way that
-/// the usual crates do; see the gate in vault-platform.
+/// the usual crates do; see `secret_service` in vault-platform.
 #[test]
 fn sixty_four_cold_processes_do_not_kill_the_keyring() {
     let Some(desktop) = Desktop::new() else {

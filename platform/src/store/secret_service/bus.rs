@@ -29,7 +29,7 @@ const BUS_PATH: &str = "/org/freedesktop/DBus";
 const NOTHING: &str = "/";
 
 /// A connection to the session bus.
-pub(super) struct Bus(Connection);
+pub(super) struct Bus(pub(super) Connection);
 
 /// The paths of the items that a search found.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Bus {
     }
 
     /// Makes sure that somebody answers to the service's name, and reads a
-    /// property: a first call that gnome-keyring survives (see `gate`).
+    /// property: a first call that gnome-keyring survives.
     pub(super) fn reach_service(&self) -> Result<(), BusError> {
         let owned: bool = self.ask_bus("NameHasOwner", &(NAME,))?;
         if !owned {

@@ -1,20 +1,17 @@
-//! The store itself: keyring-core's calls, each behind its question.
+//! The store itself: reads and writes, each behind its question.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use keyring_core::api::CredentialStoreApi;
-use keyring_core::{Entry, Error};
-use zbus_secret_service_keyring_store::Store;
+use secret_service::blocking::{Item, SecretService};
+use secret_service::{EncryptionType, Error};
+use zbus::zvariant::OwnedObjectPath;
 
 use super::bus::{self, Bus, BusError};
-use super::gate;
 use crate::exit::ForkMark;
 use crate::secret::SecretBytes;
-use crate::store::native::{self, each_name};
 use crate::store::{
     Capabilities, Interaction, ItemName, Persistence, SecretStore, StoreError, StoreErrorKind,
     StoreKind, StoreOptions,
@@ -24,18 +21,20 @@ use crate::store::{
 /// last one.
 const TRIES: u32 = 2;
 
+const CONTENT_TYPE: &str = "application/octet-stream";
+
 /// The Secret Service of the session bus.
 pub struct SecretServiceStore {
-    state_root: Option<PathBuf>,
     deadline: Duration,
     connection: Mutex<Option<Connection>>,
     provider: Mutex<String>,
 }
 
-/// Two connections: ours, for questions, and the zbus store's.
+/// One connection: for questions, and for the session that carries secrets
+/// encrypted over the bus.
 struct Connection {
     bus: Bus,
-    store: Arc<Store>,
+    session: SecretService<'static>,
     mark: ForkMark,
 }
 
@@ -47,7 +46,6 @@ impl SecretServiceStore {
     /// None on this system.
     pub fn new(options: &StoreOptions) -> Result<Self, StoreError> {
         Ok(Self {
-            state_root: options.state_root.clone(),
             deadline: options.call_deadline,
             connection: Mutex::new(None),
             provider: Mutex::new("org.freedesktop.secrets".to_owned()),
@@ -55,18 +53,19 @@ impl SecretServiceStore {
     }
 
     fn connect(&self) -> Result<Connection, BusError> {
-        // Held until the store has its session.
-        let _gate = gate::pass(self.state_root.as_ref());
         let bus = Bus::connect(self.deadline)?;
+        // Before the session is opened, and on the same connection: otherwise
+        // simultaneous clients bring gnome-keyring 42.1 down.
         bus.reach_service()?;
-        let store = Store::new().map_err(|cause| BusError {
-            kind: kind_of(&cause),
-            source: cause.into(),
-        })?;
+        let session = SecretService::connect_with_existing(EncryptionType::Dh, bus.0.clone())
+            .map_err(|cause| BusError {
+                kind: kind_of(&cause),
+                source: cause.into(),
+            })?;
         *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = bus.provider();
         Ok(Connection {
             bus,
-            store,
+            session,
             mark: ForkMark::here(),
         })
     }
@@ -168,10 +167,10 @@ impl SecretStore for SecretServiceStore {
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
         self.with_connection("get", |connection| {
             let mut secrets = Vec::new();
-            for entry in connection.matching(&attributes(item), "get")? {
-                match entry.get_secret() {
+            for path in connection.matching(&attributes(item), "get")? {
+                match connection.item(path).and_then(|item| item.get_secret()) {
                     Ok(secret) => secrets.push(secret.into()),
-                    Err(Error::NoEntry) => {}
+                    Err(cause) if is_absent(&cause) => {}
                     Err(cause) => return Err(failed(cause, "get")),
                 }
             }
@@ -191,39 +190,42 @@ impl SecretStore for SecretServiceStore {
                 .because("the secret service takes one line of ASCII"));
         }
         self.with_connection("set", |connection| {
-            let mut entries = connection.matching(&attributes(item), "set")?.into_iter();
-            let Some(first) = entries.next() else {
+            let mut paths = connection.matching(&attributes(item), "set")?.into_iter();
+            let Some(first) = paths.next() else {
                 connection.ensure_open("set")?;
-                let label = format!("{} ({})", item.application(), item.account());
-                let modifiers = HashMap::from([("label", label.as_str())]);
                 return connection
-                    .store
-                    .build(item.application(), item.account(), Some(&modifiers))
-                    .and_then(|entry| entry.set_secret(secret.expose()))
+                    .create(item, secret)
                     .map_err(|cause| failed(cause, "set"));
             };
-            first
-                .set_secret(secret.expose())
+            connection
+                .item(first)
+                .and_then(|found| found.set_secret(secret.expose(), CONTENT_TYPE))
                 .map_err(|cause| failed(cause, "set"))?;
-            delete_all(entries, "set")
+            connection.delete_all(paths, "set")
         })
     }
 
     fn delete(&self, item: &ItemName) -> Result<(), StoreError> {
         self.with_connection("delete", |connection| {
-            let entries = connection.matching(&attributes(item), "delete")?;
-            delete_all(entries.into_iter(), "delete")
+            let paths = connection.matching(&attributes(item), "delete")?;
+            connection.delete_all(paths.into_iter(), "delete")
         })
     }
 
     fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
         self.with_connection("list", |connection| {
-            let entries =
-                connection.matching(&HashMap::from([("service", application)]), "list")?;
-            Ok(each_name(
-                application,
-                entries.iter().filter_map(Entry::get_specifiers),
-            ))
+            let attributes = HashMap::from([("service", application)]);
+            let mut names = Vec::new();
+            for path in connection.matching(&attributes, "list")? {
+                match connection.item(path).and_then(|item| item.get_attributes()) {
+                    Ok(found) => names.extend(name_of(application, &found)),
+                    Err(cause) if is_absent(&cause) => {}
+                    Err(cause) => return Err(failed(cause, "list")),
+                }
+            }
+            names.sort_unstable();
+            names.dedup();
+            Ok(names)
         })
     }
 }
@@ -234,7 +236,7 @@ impl Connection {
         &self,
         attributes: &HashMap<&str, &str>,
         operation: &'static str,
-    ) -> Result<Vec<Entry>, StoreError> {
+    ) -> Result<Vec<OwnedObjectPath>, StoreError> {
         let found = self
             .bus
             .search(attributes)
@@ -244,11 +246,39 @@ impl Connection {
         }
         if found.unlocked.is_empty() {
             self.ensure_open(operation)?;
-            return Ok(Vec::new());
         }
-        self.store
-            .search(attributes)
-            .map_err(|cause| failed(cause, operation))
+        Ok(found.unlocked)
+    }
+
+    fn item(&self, path: OwnedObjectPath) -> Result<Item<'_>, Error> {
+        self.session.get_item_by_path(path)
+    }
+
+    fn create(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), Error> {
+        let label = format!("{} ({})", item.application(), item.account());
+        self.session.get_default_collection()?.create_item(
+            &label,
+            attributes(item),
+            secret.expose(),
+            true,
+            CONTENT_TYPE,
+        )?;
+        Ok(())
+    }
+
+    fn delete_all(
+        &self,
+        paths: impl Iterator<Item = OwnedObjectPath>,
+        operation: &'static str,
+    ) -> Result<(), StoreError> {
+        for path in paths {
+            match self.item(path).and_then(|item| item.delete()) {
+                Ok(()) => {}
+                Err(cause) if is_absent(&cause) => {}
+                Err(cause) => return Err(failed(cause, operation)),
+            }
+        }
+        Ok(())
     }
 
     /// Fails unless the default collection is unlocked: otherwise "nothing
@@ -269,29 +299,34 @@ fn attributes(item: &ItemName) -> HashMap<&str, &str> {
     ])
 }
 
-fn delete_all(
-    entries: impl Iterator<Item = Entry>,
-    operation: &'static str,
-) -> Result<(), StoreError> {
-    for entry in entries {
-        match entry.delete_credential() {
-            Ok(()) | Err(Error::NoEntry) => {}
-            Err(cause) => return Err(failed(cause, operation)),
-        }
-    }
-    Ok(())
+fn name_of(application: &str, attributes: &HashMap<String, String>) -> Option<ItemName> {
+    let (service, account) = (attributes.get("service")?, attributes.get("username")?);
+    (service == application)
+        .then(|| ItemName::new(service, account).ok())
+        .flatten()
+}
+
+/// Whether an item that was found is gone by now.
+fn is_absent(cause: &Error) -> bool {
+    let told = match cause {
+        Error::Zbus(zbus::Error::MethodError(name, ..)) => name.as_str(),
+        Error::NoResult => return true,
+        _ => return false,
+    };
+    told == "org.freedesktop.Secret.Error.NoSuchObject"
+        || told == "org.freedesktop.DBus.Error.UnknownObject"
 }
 
 fn kind_of(cause: &Error) -> StoreErrorKind {
     match cause {
-        Error::PlatformFailure(source) => bus::kind_in(&**source),
-        other => native::kind_of(other),
+        Error::Locked | Error::Prompt => StoreErrorKind::Locked,
+        Error::Unavailable => StoreErrorKind::Missing,
+        cause => bus::kind_in(cause),
     }
 }
 
 fn failed(cause: Error, operation: &'static str) -> StoreError {
-    let kind = kind_of(&cause);
-    native::store_error(cause, kind, StoreKind::SecretService, operation)
+    error(kind_of(&cause), operation).because(cause)
 }
 
 fn told(cause: BusError, operation: &'static str) -> StoreError {
