@@ -202,7 +202,8 @@ fn caught<'a>(rows: &[Row], rule: &'a str) -> Result<&'a str, &'a str> {
 
 fn make(jobs: Vec<Job<'_>>, rows: Vec<Row>) -> Vec<Row> {
     let style = "{elapsed} [{bar:40}] {pos} of {len} runs, {eta} left";
-    let progress = ProgressBar::new(jobs.len() as u64);
+    let all = jobs.len() as u64;
+    let progress = ProgressBar::new(all);
     if let Ok(style) = ProgressStyle::with_template(style) {
         progress.set_style(style);
     }
@@ -220,6 +221,11 @@ fn make(jobs: Vec<Job<'_>>, rows: Vec<Row>) -> Vec<Row> {
                         row.add(found, job.chance);
                     }
                     progress.inc(1);
+                    // Where there is no terminal for a bar, a line now and then.
+                    let made = progress.position();
+                    if progress.is_hidden() && made.is_multiple_of((all / 20).max(1)) {
+                        writeln!(std::io::stderr(), "{made} of {all} runs").ok();
+                    }
                 }
             });
         }
