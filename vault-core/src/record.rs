@@ -15,6 +15,7 @@ use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
 use zeroize::Zeroizing;
 
+pub(crate) use crate::cache_key::CacheKey;
 use crate::identity::{Fingerprint, FolderId, Generation, KeyId, LoginId};
 use crate::life::{Life, Stamp};
 use crate::oauth::Endpoints;
@@ -207,39 +208,6 @@ impl SealedHeader {
                 what: "sealed file's header",
             })
         }
-    }
-}
-
-/// What an access token was asked for: the key of the cache. Empty is what the
-/// login itself asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct CacheKey {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) resource: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) scope: Vec<String>,
-}
-
-impl CacheKey {
-    pub(crate) fn new(
-        resource: impl IntoIterator<Item = String>,
-        scope: impl IntoIterator<Item = String>,
-    ) -> Self {
-        let sorted = |values: Vec<String>| {
-            let mut values = values;
-            values.sort();
-            values.dedup();
-            values
-        };
-        Self {
-            resource: sorted(resource.into_iter().collect()),
-            scope: sorted(scope.into_iter().collect()),
-        }
-    }
-
-    /// Whether it asks for what the login asked for.
-    pub(crate) fn is_the_logins_own(&self) -> bool {
-        self.resource.is_empty() && self.scope.is_empty()
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Session {
 pub struct TokenOptions {
     scope: Vec<String>,
     resource: Vec<String>,
+    audience: Option<String>,
     min_valid: Option<Duration>,
 }
 
@@ -58,6 +59,14 @@ impl TokenOptions {
         self
     }
 
+    /// Asks for a token for this audience, by the parameter `audience` that
+    /// Auth0 and others take instead of RFC 8707's `resource`.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+
     /// Asks for a token that is still valid for this long, as far as the
     /// server's tokens live long enough.
     #[must_use]
@@ -67,7 +76,11 @@ impl TokenOptions {
     }
 
     fn cache_key(&self) -> CacheKey {
-        CacheKey::new(self.resource.iter().cloned(), self.scope.iter().cloned())
+        CacheKey::new(
+            self.resource.iter().cloned(),
+            self.audience.clone(),
+            self.scope.iter().cloned(),
+        )
     }
 }
 
@@ -145,6 +158,8 @@ pub struct InspectedToken {
     pub scope: Vec<String>,
     /// The resources it was asked for.
     pub resource: Vec<String>,
+    /// The audience it was asked for.
+    pub audience: Option<String>,
     /// What the server granted, where it says so.
     pub granted_scope: Option<Vec<String>>,
     /// What is left of its life; `None` if the server sets it no end.
@@ -496,6 +511,7 @@ impl Session {
                     expires_at_ms: cached.life.ends_at_wall_ms(),
                     scope: cached.key.scope,
                     resource: cached.key.resource,
+                    audience: cached.key.audience,
                     granted_scope: cached.granted_scope,
                     token: cached.token,
                 })

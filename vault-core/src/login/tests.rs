@@ -276,6 +276,7 @@ mod without_an_answer {
             refresh_token: &token,
             scope: &[],
             resource: &[],
+            audience: None,
         };
         request_tokens(&http(), endpoints, "client", grant).await
     }

@@ -24,6 +24,8 @@ pub(crate) enum Grant<'a> {
         scope: &'a [String],
         /// RFC 8707.
         resource: &'a [Url],
+        /// The same, as some servers name it.
+        audience: Option<&'a str>,
     },
     /// RFC 6749, section 4.1.3, with RFC 7636.
     AuthorizationCode {
@@ -55,12 +57,17 @@ pub(crate) async fn request_tokens(
             refresh_token,
             scope,
             resource,
+            audience,
         } => {
             let form = form
                 .field("grant_type", "refresh_token")
                 .field("refresh_token", refresh_token.expose())
                 .words("scope", scope)
                 .addresses("resource", resource);
+            let form = match audience {
+                Some(audience) => form.field("audience", audience),
+                None => form,
+            };
             (form, vec![refresh_token.expose()])
         }
         Grant::AuthorizationCode {

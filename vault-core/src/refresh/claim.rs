@@ -283,6 +283,7 @@ impl Claim {
             refresh_token: &record.refresh_token,
             scope: &cache_key.scope,
             resource: &resource,
+            audience: cache_key.audience.as_deref(),
         };
         let answer = request_tokens(http, &endpoints, &record.settings.client_id, grant).await;
         match answer {
