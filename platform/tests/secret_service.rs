@@ -24,10 +24,10 @@ use vault_platform::store::{
     self, Interaction, SecretStore, StoreErrorKind, StoreKind, StoreOptions, StoreWorker,
 };
 
-#[path = "common/contract.rs"]
+#[path = "common/contract/mod.rs"]
 mod contract;
 
-use contract::item;
+use contract::{Subject, item};
 
 const APPLICATION: &str = "vault.test.secret-service";
 
@@ -58,7 +58,10 @@ fn the_secret_service_store_works_with_a_real_keyring() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let root = place.path().join("state");
 
-    contract::is_kept(APPLICATION, !contract::ANY_BYTES, || open(&root));
+    contract::is_kept(Subject {
+        any_bytes: false,
+        ..Subject::new(StoreKind::SecretService)
+    });
     the_provider_is_named(&root);
     items_are_found_by_secret_tool(&root);
     duplicates_are_all_read_and_a_set_leaves_one(&root);

@@ -8,10 +8,10 @@ use vault_platform::store::{
     create_key_file,
 };
 
-#[path = "common/contract.rs"]
+#[path = "common/contract/mod.rs"]
 mod contract;
 
-use contract::item;
+use contract::{Subject, item};
 
 fn key_file(place: &Path) -> PathBuf {
     let path = place.join("key");
@@ -34,25 +34,68 @@ fn passphrase(text: &str) -> Option<KeySource> {
 
 #[test]
 fn the_memory_store_keeps_the_contract() {
-    let open = || store::open(StoreKind::Memory, &StoreOptions::default()).expect("opens");
-    contract::is_kept("contract.memory", contract::ANY_BYTES, open);
+    contract::is_kept(Subject::new(StoreKind::Memory));
+}
+
+#[cfg(windows)]
+#[test]
+fn the_credential_manager_keeps_the_contract() {
+    contract::is_kept(Subject::new(StoreKind::CredentialManager));
 }
 
 #[test]
 fn the_encrypted_file_store_with_a_key_file_keeps_the_contract() {
-    let place = tempfile::tempdir().expect("a temporary folder");
-    let key = key_file(place.path());
-    contract::is_kept("contract.app", contract::ANY_BYTES, || {
-        encrypted_file(place.path(), Some(KeySource::KeyFile(key.clone())))
+    contract::is_kept(Subject {
+        name: "encrypted-file (key file)",
+        prepare: |place| drop(key_file(place)),
+        ..encrypted_files()
     });
 }
 
 #[test]
 fn the_encrypted_file_store_with_a_passphrase_keeps_the_contract() {
-    let place = tempfile::tempdir().expect("a temporary folder");
-    contract::is_kept("contract.app", contract::ANY_BYTES, || {
-        encrypted_file(place.path(), passphrase("correct horse"))
+    contract::is_kept(Subject {
+        name: "encrypted-file (passphrase)",
+        prepare: |place| {
+            // A private file, and the passphrase in it.
+            let path = key_file(place);
+            std::fs::write(&path, "correct horse\n").expect("writes");
+            std::fs::rename(path, place.join("passphrase")).expect("renames");
+        },
+        ..encrypted_files()
     });
+}
+
+fn encrypted_files() -> Subject {
+    Subject {
+        locked: Some(|place| encrypted_file(place, None)),
+        #[cfg(unix)]
+        refused: Some(open_to_others),
+        spoil: Some(|place, item, bytes| {
+            std::fs::write(file_of(place, item), bytes).expect("writes")
+        }),
+        ..Subject::new(StoreKind::EncryptedFile)
+    }
+}
+
+/// Finds the item's file, which is the one that a set replaces.
+fn file_of(place: &Path, item: &ItemName) -> PathBuf {
+    let folder = place.join("state").join(item.application()).join("items");
+    let account = data_encoding::BASE32_DNSSEC.encode(item.account().as_bytes());
+    let path = folder.join(account + ".item");
+    assert!(path.exists());
+    path
+}
+
+/// Gives the store a folder that others may write to.
+#[cfg(unix)]
+fn open_to_others(place: &Path) -> Arc<dyn SecretStore> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let root = place.join("state");
+    std::fs::create_dir(&root).expect("creates");
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o777)).expect("chmod");
+    encrypted_file(place, Some(KeySource::KeyFile(place.join("key"))))
 }
 
 fn wrong_key(first: Option<KeySource>, second: Option<KeySource>, place: &Path) {

@@ -33,8 +33,11 @@ const FOLDER: &str = "items";
 const PARAMETERS: &str = "params";
 const SUFFIX: &str = ".item";
 
-/// Longest file in bytes: an item is a line, not a document.
+/// Longest secret in bytes: an item is a line, not a document.
 const LIMIT: usize = 1 << 20;
+
+/// Longest file in bytes; header, nonce and tag take some of it.
+const FILE_LIMIT: usize = LIMIT + (1 << 16);
 
 /// The most of Argon2id that a params file may ask for: 1 GiB, 64 passes. More
 /// is damage or an attack on this machine's memory.
@@ -147,7 +150,7 @@ impl EncryptedFileStore {
         operation: &'static str,
     ) -> Result<Option<SealingKey>, StoreError> {
         let stored = items
-            .read(PARAMETERS, LIMIT)
+            .read(PARAMETERS, FILE_LIMIT)
             .map_err(|cause| folder_error(cause, operation))?;
         let Some(stored) = stored else {
             return Ok(None);
@@ -276,8 +279,7 @@ impl SecretStore for EncryptedFileStore {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            // Header and tag take some of the file.
-            size_limit: Some(LIMIT / 2),
+            size_limit: Some(LIMIT),
             persistence: Persistence::UntilDeleted,
             may_prompt: false,
         }
@@ -294,7 +296,7 @@ impl SecretStore for EncryptedFileStore {
             return Ok(Vec::new());
         };
         let sealed = items
-            .read(&file_name(item, "get")?, LIMIT)
+            .read(&file_name(item, "get")?, FILE_LIMIT)
             .map_err(|cause| folder_error(cause, "get"))?;
         let Some(sealed) = sealed else {
             return Ok(Vec::new());
@@ -317,9 +319,8 @@ impl SecretStore for EncryptedFileStore {
     }
 
     fn set(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), StoreError> {
-        let limit = LIMIT / 2;
-        if secret.len() > limit {
-            return Err(error(StoreErrorKind::TooLarge { limit }, "set"));
+        if secret.len() > LIMIT {
+            return Err(error(StoreErrorKind::TooLarge { limit: LIMIT }, "set"));
         }
         let items = self.created(item.application(), "set")?;
         let key = self.key_or_new(&items, "set")?;
@@ -365,7 +366,7 @@ impl SecretStore for EncryptedFileStore {
 fn file_name(item: &ItemName, operation: &'static str) -> Result<String, StoreError> {
     let name = data_encoding::BASE32_DNSSEC.encode(item.account().as_bytes()) + SUFFIX;
     if name.len() > 255 {
-        return Err(error(StoreErrorKind::Failed, operation)
+        return Err(error(StoreErrorKind::Refused, operation)
             .because("the account's name is too long for a file's"));
     }
     Ok(name)
