@@ -315,7 +315,7 @@ mod unix {
         let mut lines = std::io::stdin().lines().map(|line| line.expect("orders"));
         let path = lines.next().expect("a path");
         let umask = lines.next().expect("a umask");
-        let umask = u32::from_str_radix(&umask, 8).expect("octal");
+        let umask = rustix::fs::RawMode::from_str_radix(&umask, 8).expect("octal");
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
         let folder = StateFolder::create(Path::new(&path), FolderOptions::default())
             .expect("a private folder");
