@@ -141,6 +141,30 @@ pub(crate) fn deny_debuggers() -> io::Result<()> {
     }
 }
 
+/// The words of a keychain query that fails where it would ask a person.
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+pub(crate) fn fail_instead_of_asking() -> (
+    core_foundation::string::CFString,
+    core_foundation::base::CFType,
+) {
+    use core_foundation::base::TCFType;
+    use core_foundation::string::{CFString, CFStringRef};
+
+    #[link(name = "Security", kind = "framework")]
+    unsafe extern "C" {
+        static kSecUseAuthenticationUI: CFStringRef;
+        static kSecUseAuthenticationUIFail: CFStringRef;
+    }
+    // SAFETY: both are constants of the framework, valid for the life of the
+    // process.
+    unsafe {
+        (
+            CFString::wrap_under_get_rule(kSecUseAuthenticationUI),
+            CFString::wrap_under_get_rule(kSecUseAuthenticationUIFail).into_CFType(),
+        )
+    }
+}
+
 /// Asks the kernel for the name of this boot.
 #[cfg(target_os = "macos")]
 pub(crate) fn boot_name() -> Option<Vec<u8>> {

@@ -68,6 +68,19 @@ pub(crate) struct Options {
         value_name = "FILE"
     )]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// The access group of the protected-keychain store, which signed programs
+    /// of one team share
+    #[arg(
+        long,
+        global = true,
+        env = "VAULT_KEYCHAIN_ACCESS_GROUP",
+        value_name = "GROUP"
+    )]
+    pub(crate) keychain_access_group: Option<String>,
+    /// Have the protected-keychain store ask for Touch ID or the password at
+    /// each read
+    #[arg(long, global = true)]
+    pub(crate) keychain_user_presence: bool,
     /// Print one JSON document, errors included
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -101,15 +114,7 @@ impl Options {
 }
 
 fn store_kinds() -> impl TypedValueParser<Value = StoreKind> {
-    let kinds = [
-        StoreKind::Keychain,
-        StoreKind::CredentialManager,
-        StoreKind::SecretService,
-        StoreKind::Keyutils,
-        StoreKind::EncryptedFile,
-        StoreKind::Memory,
-    ];
-    PossibleValuesParser::new(kinds.map(StoreKind::as_str))
+    PossibleValuesParser::new(StoreKind::ALL.map(StoreKind::as_str))
         .try_map(|name| name.parse::<StoreKind>())
 }
 
@@ -339,6 +344,28 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_of_systems_tells_of_every_environment_variable_and_store() {
+        let manual = include_str!("../../docs/PLATFORMS.md");
+        let mut command = Arguments::command();
+        command.build();
+        let mut commands = vec![&command];
+        commands.extend(command.get_subcommands());
+        let variables: std::collections::BTreeSet<_> = commands
+            .into_iter()
+            .flat_map(clap::Command::get_arguments)
+            .filter_map(clap::Arg::get_env)
+            .filter_map(std::ffi::OsStr::to_str)
+            .collect();
+        assert!(variables.contains("VAULT_STORE"), "{variables:?}");
+        for name in variables {
+            assert!(manual.contains(&format!("`{name}`")), "{name}");
+        }
+        for kind in StoreKind::ALL {
+            assert!(manual.contains(&format!("`{kind}`")), "{kind}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use vault_core::platform::store::{Interaction, KeySource, StoreKind};
+use vault_core::platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
 use vault_core::refresh::policy::RotationPolicy;
 use vault_core::{Session, Vault};
 
@@ -65,6 +65,10 @@ impl Context {
         let attended = terminal::is_attended();
         let mut builder = Vault::builder(&options.app)
             .user_agent(concat!("vault-cli/", env!("CARGO_PKG_VERSION")))
+            .keychain(KeychainOptions {
+                access_group: options.keychain_access_group.clone(),
+                user_presence: options.keychain_user_presence,
+            })
             .interaction(if attended {
                 Interaction::Allowed
             } else {

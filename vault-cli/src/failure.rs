@@ -190,6 +190,9 @@ pub(crate) fn classify(kind: ErrorKind) -> (&'static str, Exit) {
 fn hint(error: &Error, options: &Options) -> String {
     let run = |rest: &str| format!("`{}`", options.command_line(rest));
     let login = || run("login --issuer URL --client-id ID");
+    if let Some(hint) = of_store(error).and_then(StoreError::hint) {
+        return hint.to_owned();
+    }
     match error.kind() {
         ErrorKind::NotLoggedIn | ErrorKind::LoggedOut => format!("log in with {}", login()),
         ErrorKind::LoginRequired => format!("log in again with {}", login()),
@@ -281,11 +284,14 @@ fn hint(error: &Error, options: &Options) -> String {
     }
 }
 
-fn missing_store(error: &Error, options: &Options) -> String {
-    let store = error
+fn of_store(error: &Error) -> Option<&StoreError> {
+    error
         .source()
-        .and_then(|source| source.downcast_ref::<StoreError>());
-    match store.map(|store| store.store) {
+        .and_then(|source| source.downcast_ref::<StoreError>())
+}
+
+fn missing_store(error: &Error, options: &Options) -> String {
+    match of_store(error).map(|store| store.store) {
         Some(StoreKind::EncryptedFile) => {
             "give its key with `--key-file FILE` or `--passphrase-file FILE`".to_owned()
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use vault_platform::clock::Clock;
 use vault_platform::folder::StateFolder;
-use vault_platform::store::{self, Interaction, KeySource, StoreKind, StoreOptions, StoreWorker};
+use vault_platform::store::{
+    self, Interaction, KeySource, KeychainOptions, StoreKind, StoreOptions, StoreWorker,
+};
 
 use crate::error::Result;
 use crate::http::{Http, HttpOptions};
@@ -34,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) refresher: Refresher,
     pub(crate) user_agent: String,
     pub(crate) key: Option<KeySource>,
+    pub(crate) keychain: KeychainOptions,
     pub(crate) stores: Mutex<HashMap<StoreKind, StoreWorker>>,
     pub(crate) memory_folders: Mutex<HashMap<String, StateFolder>>,
 }
@@ -49,6 +52,7 @@ impl Settings {
             state_root: self.root.clone(),
             key: self.key.as_ref().map(KeySource::duplicate),
             allow_network_file_system: self.allow_network_file_system,
+            keychain: self.keychain.clone(),
             ..StoreOptions::default()
         };
         let worker = StoreWorker::new(store::open(kind, &options)?);

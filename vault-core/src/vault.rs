@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vault_platform::clock::{Clock, SystemClock};
 use vault_platform::folder::{FolderOptions, StateFolder};
-use vault_platform::store::{Interaction, KeySource, StoreKind};
+use vault_platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
 
 use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
@@ -155,6 +155,7 @@ pub struct VaultBuilder {
     store: Option<StoreKind>,
     root: Option<PathBuf>,
     key: Option<KeySource>,
+    keychain: KeychainOptions,
     interaction: Interaction,
     clock: Arc<dyn Clock>,
     policy: Option<RotationPolicy>,
@@ -173,6 +174,7 @@ impl VaultBuilder {
             store: None,
             root: None,
             key: None,
+            keychain: KeychainOptions::default(),
             interaction: Interaction::Allowed,
             clock: Arc::new(SystemClock),
             policy: None,
@@ -206,6 +208,14 @@ impl VaultBuilder {
     #[must_use]
     pub fn key_source(mut self, key: KeySource) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// How items are kept in [`StoreKind::ProtectedKeychain`]; no other store
+    /// looks at it.
+    #[must_use]
+    pub fn keychain(mut self, options: KeychainOptions) -> Self {
+        self.keychain = options;
         self
     }
 
@@ -321,6 +331,7 @@ impl VaultBuilder {
             refresher: Refresher::default(),
             user_agent: self.user_agent,
             key: self.key,
+            keychain: self.keychain,
             stores: Mutex::default(),
             memory_folders: Mutex::default(),
         };

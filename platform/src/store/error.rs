@@ -56,6 +56,7 @@ pub struct StoreError {
     pub store: StoreKind,
     /// What was tried, as a verb: `get`, `set`, `delete`, `list`, `unlock`.
     pub operation: &'static str,
+    hint: Option<&'static str>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -67,8 +68,23 @@ impl StoreError {
             kind,
             store,
             operation,
+            hint: None,
             source: None,
         }
+    }
+
+    /// Adds what a person can do about it, as [`Self::hint`] gives it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// What a person can do about it, where the store knows better than its
+    /// kind tells: an imperative sentence without a period at its end.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        self.hint
     }
 
     /// Adds the cause, which may be a sentence.

@@ -1,11 +1,14 @@
-//! The login keychain of macOS, through keyring-core's native store.
+//! The login keychain of macOS.
 //!
 //! Generic passwords: the application is the *service*, the account the
 //! *account*; the keychain keeps at most one of each pair. Another program, or
-//! a newly signed version of this one, makes macOS ask the user; over SSH it
-//! can't ask and fails with errSecInteractionNotAllowed (-25308), which is
-//! [`StoreErrorKind::Locked`](super::StoreErrorKind::Locked). macOS offers no question "is it locked" that the
-//! native store would pass on, so the first call tells.
+//! a newly signed version of this one, makes macOS ask the user. While nobody
+//! may be asked, macOS is told so for the duration of each call, and answers
+//! errSecInteractionNotAllowed, which is
+//! [`StoreErrorKind::Locked`](super::StoreErrorKind::Locked). After
+//! [`SecretStore::unlock`](super::SecretStore::unlock) with
+//! [`Interaction::Allowed`](super::Interaction::Allowed), the other calls may
+//! ask too: which items let this program in is known only when they are read.
 
 #[cfg(not(target_os = "macos"))]
 pub use super::unsupported::Keychain as KeychainStore;
@@ -14,23 +17,24 @@ pub use macos::KeychainStore;
 
 #[cfg(target_os = "macos")]
 mod macos {
-    use std::collections::HashMap;
-    use std::sync::{Arc, OnceLock};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    use apple_native_keyring_store::keychain::Store;
-    use keyring_core::api::CredentialStoreApi;
+    use security_framework::base::Error;
+    use security_framework::item::{ItemClass, ItemSearchOptions, Limit};
+    use security_framework::os::macos::keychain::{SecKeychain, SecPreferencesDomain};
 
     use crate::secret::SecretBytes;
-    use crate::store::native::{self, each_name, ignore_absent};
+    use crate::store::apple_status::{self, DUPLICATE, NOT_FOUND};
+    use crate::store::protected_keychain::accounts;
     use crate::store::{
-        Capabilities, Interaction, ItemName, Persistence, SecretStore, StoreError, StoreErrorKind,
-        StoreKind, StoreOptions,
+        Capabilities, Interaction, ItemName, Persistence, SecretStore, StoreError, StoreKind,
+        StoreOptions,
     };
 
     /// The login keychain.
     #[derive(Debug)]
     pub struct KeychainStore {
-        store: OnceLock<Arc<Store>>,
+        may_ask: AtomicBool,
     }
 
     impl KeychainStore {
@@ -41,26 +45,29 @@ mod macos {
         /// None on this system.
         pub fn new(_options: &StoreOptions) -> Result<Self, StoreError> {
             Ok(Self {
-                store: OnceLock::new(),
+                may_ask: AtomicBool::new(false),
             })
         }
 
-        fn store(&self, operation: &'static str) -> Result<&Arc<Store>, StoreError> {
-            if let Some(store) = self.store.get() {
-                return Ok(store);
-            }
-            let store = Store::new().map_err(|cause| failed(cause, operation))?;
-            Ok(self.store.get_or_init(|| store))
-        }
-
-        fn entry(
+        /// Calls the keychain, with macOS kept from asking unless it may.
+        fn call<T>(
             &self,
-            item: &ItemName,
             operation: &'static str,
-        ) -> Result<keyring_core::Entry, StoreError> {
-            self.store(operation)?
-                .build(item.application(), item.account(), None)
-                .map_err(|cause| failed(cause, operation))
+            call: impl FnOnce(&mut SecKeychain) -> Result<T, Error>,
+        ) -> Result<T, StoreError> {
+            let attempt = || {
+                // Process-wide; the worker makes one call at a time.
+                let _quiet = match self.may_ask.load(Ordering::Relaxed) {
+                    true => None,
+                    false => Some(SecKeychain::disable_user_interaction()?),
+                };
+                call(&mut SecKeychain::default_for_domain(
+                    SecPreferencesDomain::User,
+                )?)
+            };
+            attempt().map_err(|error| {
+                apple_status::store_error(error.code(), StoreKind::Keychain, operation)
+            })
         }
     }
 
@@ -81,59 +88,72 @@ mod macos {
             }
         }
 
-        fn unlock(&self, _interaction: Interaction) -> Result<(), StoreError> {
-            // Opening the keychain fails when there is none; macOS itself asks
-            // when an item is read.
-            self.store("unlock")?
-                .search(&HashMap::from([("service", "token-vault-probe")]))
-                .map(drop)
-                .map_err(|cause| failed(cause, "unlock"))
+        fn unlock(&self, interaction: Interaction) -> Result<(), StoreError> {
+            self.may_ask
+                .store(interaction == Interaction::Allowed, Ordering::Relaxed);
+            // Does nothing when it is unlocked; asks, or refuses to, otherwise.
+            self.call("unlock", |keychain| keychain.unlock(None))
         }
 
         fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
-            match self.entry(item, "get")?.get_secret() {
-                Ok(secret) => Ok(vec![secret.into()]),
-                Err(keyring_core::Error::NoEntry) => Ok(Vec::new()),
-                Err(cause) => Err(failed(cause, "get")),
-            }
+            self.call("get", |keychain| {
+                match keychain.find_generic_password(item.application(), item.account()) {
+                    Ok((secret, _)) => Ok(vec![secret.to_vec().into()]),
+                    Err(error) if error.code() == NOT_FOUND => Ok(Vec::new()),
+                    Err(error) => Err(error),
+                }
+            })
         }
 
         fn set(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), StoreError> {
-            self.entry(item, "set")?
-                .set_secret(secret.expose())
-                .map_err(|cause| failed(cause, "set"))
+            let (service, account) = (item.application(), item.account());
+            self.call("set", |keychain| {
+                let replace = || {
+                    let (_, mut item) = keychain.find_generic_password(service, account)?;
+                    item.set_password(secret.expose())
+                };
+                match replace() {
+                    Err(error) if error.code() == NOT_FOUND => {}
+                    done => return done,
+                }
+                match keychain.add_generic_password(service, account, secret.expose()) {
+                    // Another process added it meanwhile.
+                    Err(error) if error.code() == DUPLICATE => replace(),
+                    done => done,
+                }
+            })
         }
 
         fn delete(&self, item: &ItemName) -> Result<(), StoreError> {
-            ignore_absent(self.entry(item, "delete")?.delete_credential())
-                .map_err(|cause| failed(cause, "delete"))
+            self.call("delete", |keychain| {
+                let found = search(keychain, item.application())
+                    .account(item.account())
+                    .delete();
+                match found {
+                    Err(error) if error.code() == NOT_FOUND => Ok(()),
+                    done => done,
+                }
+            })
         }
 
         fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
-            let entries = self
-                .store("list")?
-                .search(&HashMap::from([("service", application)]))
-                .map_err(|cause| failed(cause, "list"))?;
-            Ok(each_name(
-                application,
-                entries
-                    .iter()
-                    .filter_map(keyring_core::Entry::get_specifiers),
-            ))
+            self.call("list", |keychain| {
+                let mut options = search(keychain, application);
+                match options.load_attributes(true).limit(Limit::All).search() {
+                    Ok(found) => Ok(accounts(application, &found)),
+                    Err(error) if error.code() == NOT_FOUND => Ok(Vec::new()),
+                    Err(error) => Err(error),
+                }
+            })
         }
     }
 
-    fn failed(cause: keyring_core::Error, operation: &'static str) -> StoreError {
-        // The store tells of locked and absent keychains by these two kinds
-        // only; the number is in the text of the cause.
-        let text = cause.to_string();
-        let kind = match &cause {
-            _ if text.contains("-25308") || text.contains("interaction is not allowed") => {
-                StoreErrorKind::Locked
-            }
-            keyring_core::Error::NoStorageAccess(_) => StoreErrorKind::Locked,
-            _ => native::kind_of(&cause),
-        };
-        native::store_error(cause, kind, StoreKind::Keychain, operation)
+    fn search(keychain: &SecKeychain, application: &str) -> ItemSearchOptions {
+        let mut options = ItemSearchOptions::new();
+        options
+            .keychains(std::slice::from_ref(keychain))
+            .class(ItemClass::generic_password())
+            .service(application);
+        options
     }
 }

@@ -12,15 +12,18 @@
 //!
 //! Which store to use, and what the items mean, is left to the callers.
 
+pub mod android_keystore;
+#[cfg(any(test, target_os = "macos", target_os = "ios"))]
+mod apple_status;
 pub mod credential_manager;
 pub mod encrypted_file;
 mod error;
 mod key_source;
 pub mod keychain;
 pub mod memory;
-#[cfg(any(target_os = "linux", target_os = "macos", windows))]
-#[cfg(any(target_os = "macos", windows))]
+#[cfg(any(target_os = "android", windows))]
 mod native;
+pub mod protected_keychain;
 pub mod secret_service;
 mod unsupported;
 mod worker;
@@ -46,6 +49,10 @@ pub use worker::StoreWorker;
 pub enum StoreKind {
     /// The login keychain of macOS.
     Keychain,
+    /// The data-protection keychain of macOS and iOS, for signed programs.
+    ProtectedKeychain,
+    /// The keystore of Android.
+    AndroidKeystore,
     /// The Credential Manager of Windows.
     CredentialManager,
     /// `org.freedesktop.secrets` on the session bus: GNOME Keyring, KeePassXC,
@@ -60,8 +67,11 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
-    const ALL: [Self; 6] = [
+    /// All of them.
+    pub const ALL: [Self; 8] = [
         Self::Keychain,
+        Self::ProtectedKeychain,
+        Self::AndroidKeystore,
         Self::CredentialManager,
         Self::SecretService,
         Self::Keyutils,
@@ -74,6 +84,8 @@ impl StoreKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Keychain => "keychain",
+            Self::ProtectedKeychain => "protected-keychain",
+            Self::AndroidKeystore => "android-keystore",
             Self::CredentialManager => "credential-manager",
             Self::SecretService => "secret-service",
             Self::Keyutils => "keyutils",
@@ -87,6 +99,10 @@ impl StoreKind {
     pub fn native() -> Self {
         if cfg!(target_os = "macos") {
             Self::Keychain
+        } else if cfg!(target_os = "ios") {
+            Self::ProtectedKeychain
+        } else if cfg!(target_os = "android") {
+            Self::AndroidKeystore
         } else if cfg!(windows) {
             Self::CredentialManager
         } else {
@@ -97,14 +113,20 @@ impl StoreKind {
     /// Lists the stores that this build can use, the native one first.
     #[must_use]
     pub fn compiled_in() -> &'static [Self] {
-        #[cfg(target_os = "macos")]
-        return &[Self::Keychain, Self::EncryptedFile, Self::Memory];
-        #[cfg(windows)]
-        return &[Self::CredentialManager, Self::EncryptedFile, Self::Memory];
-        #[cfg(target_os = "linux")]
-        return &[Self::SecretService, Self::EncryptedFile, Self::Memory];
-        #[cfg(not(any(target_os = "macos", target_os = "linux", windows)))]
-        return &[Self::EncryptedFile, Self::Memory];
+        &[
+            #[cfg(target_os = "macos")]
+            Self::Keychain,
+            #[cfg(any(target_os = "macos", target_os = "ios"))]
+            Self::ProtectedKeychain,
+            #[cfg(target_os = "android")]
+            Self::AndroidKeystore,
+            #[cfg(windows)]
+            Self::CredentialManager,
+            #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+            Self::SecretService,
+            Self::EncryptedFile,
+            Self::Memory,
+        ]
     }
 }
 
@@ -278,6 +300,17 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError>;
 }
 
+/// Choices for items in Apple's data-protection keychain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeychainOptions {
+    /// The access group that new items go to (`TEAM.com.example.shared`), and
+    /// the only one that is looked in. Without it a new item goes to the
+    /// program's first group, and all of its groups are looked in.
+    pub access_group: Option<String>,
+    /// New items ask for Touch ID, Face ID or the passcode at each read.
+    pub user_presence: bool,
+}
+
 /// What a store needs to be opened.
 #[derive(Debug)]
 pub struct StoreOptions {
@@ -288,6 +321,8 @@ pub struct StoreOptions {
     pub key: Option<KeySource>,
     /// Take a state root on a network file system.
     pub allow_network_file_system: bool,
+    /// Of the data-protection keychain.
+    pub keychain: KeychainOptions,
     /// How long one call to another process may take (a message on the bus, not
     /// a prompt).
     pub call_deadline: Duration,
@@ -299,6 +334,7 @@ impl Default for StoreOptions {
             state_root: None,
             key: None,
             allow_network_file_system: false,
+            keychain: KeychainOptions::default(),
             call_deadline: Duration::from_secs(10),
         }
     }
@@ -318,6 +354,12 @@ pub fn open(kind: StoreKind, options: &StoreOptions) -> Result<Arc<dyn SecretSto
         StoreKind::EncryptedFile => Arc::new(encrypted_file::EncryptedFileStore::new(options)?),
         StoreKind::SecretService => Arc::new(secret_service::SecretServiceStore::new(options)?),
         StoreKind::Keychain => Arc::new(keychain::KeychainStore::new(options)?),
+        StoreKind::ProtectedKeychain => {
+            Arc::new(protected_keychain::ProtectedKeychainStore::new(options)?)
+        }
+        StoreKind::AndroidKeystore => {
+            Arc::new(android_keystore::AndroidKeystoreStore::new(options)?)
+        }
         StoreKind::CredentialManager => {
             Arc::new(credential_manager::CredentialManagerStore::new(options)?)
         }

@@ -24,12 +24,12 @@
 //! - *A dead connection is made again*, once per call.
 //! - *One item.* A set writes the first that matches and deletes the others.
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 pub use super::unsupported::SecretService as SecretServiceStore;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 pub use store::SecretServiceStore;
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod bus;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod store;

@@ -67,13 +67,25 @@ macro_rules! unsupported {
 
 #[cfg(not(target_os = "macos"))]
 unsupported!(Keychain, StoreKind::Keychain, "the macOS keychain");
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+unsupported!(
+    ProtectedKeychain,
+    StoreKind::ProtectedKeychain,
+    "Apple's data-protection keychain"
+);
+#[cfg(not(target_os = "android"))]
+unsupported!(
+    AndroidKeystore,
+    StoreKind::AndroidKeystore,
+    "the Android keystore"
+);
 #[cfg(not(windows))]
 unsupported!(
     CredentialManager,
     StoreKind::CredentialManager,
     "the Windows Credential Manager"
 );
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 unsupported!(
     SecretService,
     StoreKind::SecretService,

@@ -60,7 +60,7 @@ fn rustix_is_root() -> bool {
     let probe = tempfile::NamedTempFile::new();
     probe.is_ok_and(|file| {
         use std::os::unix::fs::PermissionsExt;
-        let closed = std::fs::Permissions::from_mode(0);
+        let closed = std::fs::Permissions::from_mode(0o000);
         std::fs::set_permissions(file.path(), closed).is_ok()
             && std::fs::File::open(file.path()).is_ok()
     })
