@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use url::Url;
+use vault_core::oauth::ClientAuthentication;
 use vault_core::platform::store::StoreKind;
 use vault_core::refresh::policy::RotationPolicy;
 
@@ -203,6 +204,33 @@ pub(crate) struct Login {
     /// Trust this certificate authority (PEM) too
     #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) confidential: Confidential,
+}
+
+/// What a confidential client proves itself with. A secret is never an
+/// argument: other users can read those.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of confidential clients")]
+pub(crate) struct Confidential {
+    /// How the client proves itself; without this as the server lists it
+    #[arg(long, value_name = "METHOD", value_parser = client_authentications())]
+    pub(crate) client_auth: Option<ClientAuthentication>,
+    /// The client's secret, on the file's first line; `-` reads standard input,
+    /// or asks on a terminal
+    #[arg(long, value_name = "FILE|-", conflicts_with = "client_key_file")]
+    pub(crate) client_secret_file: Option<PathBuf>,
+    /// The client's private key (PEM, PKCS#8: P-256, Ed25519 or RSA)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_key_file: Option<PathBuf>,
+    /// What the server knows the key by (`kid`)
+    #[arg(long, value_name = "ID", requires = "client_key_file")]
+    pub(crate) client_key_id: Option<String>,
+}
+
+fn client_authentications() -> impl TypedValueParser<Value = ClientAuthentication> {
+    PossibleValuesParser::new(ClientAuthentication::ALL.map(ClientAuthentication::as_str))
+        .try_map(|name| name.parse::<ClientAuthentication>())
 }
 
 #[derive(Args, Debug)]
@@ -233,6 +261,8 @@ pub(crate) struct Import {
     /// Trust this certificate authority (PEM) too
     #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) confidential: Confidential,
 }
 
 #[derive(Args, Debug)]

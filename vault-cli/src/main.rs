@@ -6,6 +6,7 @@
 mod args;
 mod claims;
 mod commands;
+mod confidential;
 mod context;
 mod failure;
 mod input;

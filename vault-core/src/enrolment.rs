@@ -15,8 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LoginId;
 use crate::life::Stamp;
 use crate::login::{self, LoginInteraction, LoginRequest};
+use crate::oauth::client::Client;
 use crate::oauth::discovery::discover;
-use crate::oauth::{Endpoints, jwt};
+use crate::oauth::{AssertionAudience, ClientCredential, Endpoints, jwt};
 use crate::profile::{Look, Profile, Waiting};
 use crate::proof::prove;
 use crate::record::LoginSettings;
@@ -46,6 +47,7 @@ pub struct Import {
     server: Server,
     client_id: String,
     scope: Vec<String>,
+    credential: Option<Arc<ClientCredential>>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ impl Import {
             server: Server::Issuer(issuer.into()),
             client_id: client_id.into(),
             scope: Vec::new(),
+            credential: None,
         }
     }
 
@@ -73,7 +76,16 @@ impl Import {
             server: Server::TokenEndpoint(endpoint),
             client_id: client_id.into(),
             scope: Vec::new(),
+            credential: None,
         }
+    }
+
+    /// Gives what a confidential client proves itself with. It is kept with
+    /// the login, in the store.
+    #[must_use]
+    pub fn credential(mut self, credential: ClientCredential) -> Self {
+        self.credential = Some(Arc::new(credential));
+        self
     }
 
     /// Notes a scope that the token has, for display.
@@ -82,6 +94,16 @@ impl Import {
         self.scope.push(scope.into());
         self
     }
+}
+
+/// Chooses how the client proves itself, before anyone is asked for anything.
+fn settle(
+    credential: Option<&ClientCredential>,
+    endpoints: &Endpoints,
+) -> Result<Option<ClientCredential>> {
+    credential
+        .map(|credential| credential.settle(endpoints, AssertionAudience::default()))
+        .transpose()
 }
 
 /// How long a new login waits for the refresh lock.
@@ -114,7 +136,13 @@ async fn make_login(
 ) -> Result<LoginReport> {
     let http = profile.http(&[])?;
     let endpoints = discover(&http, &request.issuer).await?;
-    let mut tokens = login::run(&http, &endpoints, request, interaction).await?;
+    let credential = settle(request.credential.as_deref(), &endpoints)?;
+    let client = Client {
+        id: &request.client_id,
+        credential: credential.as_ref(),
+        now: profile.now().wall,
+    };
+    let mut tokens = login::run(&http, &endpoints, request, &client, interaction).await?;
     let sent_at = Stamp::from(&profile.now());
     let refresh_token = tokens.refresh_token.take().ok_or_else(|| {
         Error::new(
@@ -144,7 +172,12 @@ async fn make_login(
     let report = report(storage, &settings, false);
     let tokens = NewTokens::Granted(tokens, refresh_token, sent_at);
     let deadline = Instant::now() + LOCK_PATIENCE;
-    install(profile, storage, NewLogin { settings, tokens }, deadline).await?;
+    let new = NewLogin {
+        settings,
+        tokens,
+        credential,
+    };
+    install(profile, storage, new, deadline).await?;
     Ok(report)
 }
 
@@ -171,6 +204,7 @@ pub(crate) async fn import(
             )
         }
     };
+    let credential = settle(import.credential.as_deref(), &endpoints)?;
     let settings = LoginSettings {
         issuer,
         client_id: import.client_id,
@@ -189,7 +223,12 @@ pub(crate) async fn import(
     };
     let report = report(&storage, &settings, false);
     let tokens = NewTokens::Imported(token);
-    install(profile, &storage, NewLogin { settings, tokens }, deadline).await?;
+    let new = NewLogin {
+        settings,
+        tokens,
+        credential,
+    };
+    install(profile, &storage, new, deadline).await?;
     Ok(report)
 }
 

@@ -23,11 +23,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
-use vault_platform::secret::{SecretBuffer, SecretBytes};
+use vault_platform::secret::{SecretBuffer, SecretBytes, SecretString};
 
 use crate::error::{Error, ErrorKind};
 
@@ -38,6 +40,9 @@ const BODY_LIMIT: usize = 1 << 20;
 
 /// The longest `Retry-After` that is believed.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Headers of one request. Their values are taken for secret.
+pub(crate) type Headers = Vec<(HeaderName, SecretString)>;
 
 /// How to reach servers.
 #[derive(Clone)]
@@ -140,13 +145,25 @@ impl Http {
     pub(crate) async fn post_form(
         &self,
         url: &Url,
+        headers: Headers,
         form: SecretBytes,
     ) -> Result<Response, SendFailure> {
-        let request = self
+        let mut request = self
             .client(url)?
             .post(url.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Bytes::from_owner(WipedOnDrop(form)));
+        for (name, value) in headers {
+            let bytes = Bytes::from_owner(WipedOnDrop(value.into_bytes()));
+            // A value that no header can hold fails the request unsent.
+            request = match HeaderValue::from_maybe_shared(bytes) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    request.header(name, value)
+                }
+                Err(_) => request.header(name, "\n"),
+            };
+        }
         receive(request, url).await
     }
 

@@ -10,6 +10,7 @@ use std::fmt;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use vault_platform::clock::Now;
 use vault_platform::sealed_file::SealingKey;
 use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
@@ -19,6 +20,7 @@ pub(crate) use crate::cache_key::CacheKey;
 use crate::identity::{Fingerprint, FolderId, Generation, KeyId, LoginId};
 use crate::life::{Life, Stamp};
 use crate::oauth::Endpoints;
+use crate::oauth::client::{Client, ClientCredential, ClientCredentialLine};
 use crate::refresh::policy::RotationPolicy;
 use crate::secret_text::{SecretText, to_ascii_line};
 use crate::token::{AccessToken, RefreshToken};
@@ -105,6 +107,8 @@ pub(crate) struct KeyItem {
     pub(crate) folder: FolderId,
     /// Where the folder lies; absent for a login that lives in memory.
     pub(crate) path: Option<String>,
+    /// What a confidential client proves itself with.
+    pub(crate) credential: Option<ClientCredential>,
 }
 
 impl fmt::Debug for KeyItem {
@@ -127,6 +131,8 @@ struct KeyItemLine {
     client_id: String,
     folder: FolderId,
     path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<ClientCredentialLine>,
 }
 
 impl KeyItem {
@@ -142,6 +148,7 @@ impl KeyItem {
             client_id: self.client_id.clone(),
             folder: self.folder,
             path: self.path.clone(),
+            credential: self.credential.as_ref().map(ClientCredentialLine::from),
         })
     }
 
@@ -161,6 +168,10 @@ impl KeyItem {
             client_id: line.client_id,
             folder: line.folder,
             path: line.path,
+            credential: line
+                .credential
+                .map(|line| line.read().ok_or(unreadable))
+                .transpose()?,
         })
     }
 }
@@ -230,6 +241,10 @@ struct CachedTokenLine {
     granted_scope: Option<Vec<String>>,
 }
 
+const UNREADABLE_FILE: RecordError = RecordError::Unreadable {
+    what: "sealed file",
+};
+
 /// What the sealed file holds: the authority on a login.
 #[derive(Debug)]
 pub(crate) struct LoginRecord {
@@ -239,6 +254,9 @@ pub(crate) struct LoginRecord {
     pub(crate) settings: LoginSettings,
     /// When the newest refresh token came.
     pub(crate) refreshed: Stamp,
+    /// What a confidential client proves itself with, if the store's item has
+    /// no room for it.
+    pub(crate) credential: Option<ClientCredential>,
 }
 
 /// What was fixed at login and decides where a token is sent.
@@ -269,6 +287,8 @@ struct LoginRecordLine {
     access_tokens: Vec<CachedTokenLine>,
     settings: LoginSettings,
     refreshed: Stamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<ClientCredentialLine>,
 }
 
 impl LoginRecord {
@@ -289,6 +309,7 @@ impl LoginRecord {
                 .collect(),
             settings: self.settings.clone(),
             refreshed: self.refreshed.clone(),
+            credential: self.credential.as_ref().map(ClientCredentialLine::from),
         })
     }
 
@@ -309,7 +330,22 @@ impl LoginRecord {
                 .collect(),
             settings: line.settings,
             refreshed: line.refreshed,
+            credential: line
+                .credential
+                .map(|line| line.read().ok_or(UNREADABLE_FILE))
+                .transpose()?,
         })
+    }
+
+    /// The client of this login, which is about to ask its server. Its
+    /// credential lies in the key item, or here.
+    pub(crate) fn client<'a>(&'a self, key: Option<&'a KeyItem>, now: &Now) -> Client<'a> {
+        let in_item = key.and_then(|key| key.credential.as_ref());
+        Client {
+            id: &self.settings.client_id,
+            credential: in_item.or(self.credential.as_ref()),
+            now: now.wall,
+        }
     }
 
     pub(crate) fn access(&self, key: &CacheKey) -> Option<&CachedToken> {

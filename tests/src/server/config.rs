@@ -133,6 +133,11 @@ pub enum ClientAuthentication {
     SecretBasic(String),
     /// The secret as the body's `client_secret`.
     SecretPost(String),
+    /// An assertion that is signed with ES256 (RFC 7523) for the server by its name.
+    PrivateKeyJwt {
+        /// The point of the P-256 public key, uncompressed.
+        public_key: Vec<u8>,
+    },
 }
 
 /// What becomes of a refresh token that was used.

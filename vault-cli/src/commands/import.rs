@@ -7,14 +7,15 @@ use vault_core::enrolment::{Import, without_line_end};
 use crate::args;
 use crate::context::Context;
 use crate::failure::{Exit, Problem};
-use crate::{input, terminal};
+use crate::{confidential, input, terminal};
 
 pub(crate) fn run(context: &Context, arguments: args::Import) -> Result<Exit, Problem> {
+    let credential = confidential::credential(&arguments.confidential)?;
     let session = context.session_for_login(arguments.ca_cert.as_deref(), arguments.rotation)?;
     let text = if terminal::is_attended() {
         terminal::ask_secret("Refresh token (not shown): ")?
     } else {
-        input::secret_from_standard_input()?
+        input::token_from_standard_input()?
     };
     let token = RefreshToken::new(without_line_end(text));
     let mut import = match (arguments.issuer, arguments.token_endpoint) {
@@ -22,6 +23,9 @@ pub(crate) fn run(context: &Context, arguments: args::Import) -> Result<Exit, Pr
         (None, Some(endpoint)) => Import::from_token_endpoint(endpoint, arguments.client_id),
         (None, None) => unreachable!("the command line names one of them"),
     };
+    if let Some(credential) = credential {
+        import = import.credential(credential);
+    }
     for scope in arguments.scope {
         import = import.scope(scope);
     }

@@ -13,6 +13,7 @@ use vault_core::login::{DeviceAuthorization, Flow, LoginInteraction, LoginReques
 use vault_core::{Error, Session};
 
 use crate::args;
+use crate::confidential;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Problem};
 use crate::output::{Output, visible};
@@ -31,8 +32,12 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
         let hint = "`--no-browser` prints the URL to open; `--flow device` shows a code";
         return Err(Failure::usage("no_terminal", message, hint).into());
     }
+    let credential = confidential::credential(&arguments.confidential)?;
     let session = context.session_for_login(arguments.ca_cert.as_deref(), arguments.rotation)?;
     let mut request = LoginRequest::new(arguments.issuer, arguments.client_id).flow(flow);
+    if let Some(credential) = credential {
+        request = request.credential(credential);
+    }
     for scope in arguments.scope {
         request = request.scope(scope);
     }

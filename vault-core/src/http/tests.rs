@@ -73,7 +73,7 @@ fn own_ca() -> Vec<u8> {
 }
 
 async fn failure(http: &Http, url: &Url) -> SendFailure {
-    let failure = http.post_form(url, form()).await.unwrap_err();
+    let failure = http.post_form(url, Vec::new(), form()).await.unwrap_err();
     let told = format!("{failure:?} {}", failure.describe(url));
     assert!(
         !told.contains("canary") && !told.contains("secret=q"),
@@ -113,7 +113,7 @@ async fn a_form_goes_out_once_and_its_answer_comes_back() {
         ..HttpOptions::default()
     });
     for _ in 0..2 {
-        let response = http.post_form(&url, form()).await.unwrap();
+        let response = http.post_form(&url, Vec::new(), form()).await.unwrap();
         assert_eq!(response.status, 200);
         assert_eq!(response.body.expose(), b"{\"ok\":true}");
         assert_eq!(response.content_type.as_deref(), Some("application/json"));
@@ -295,7 +295,13 @@ async fn a_redirect_is_not_followed() {
     })
     .await;
     let http = http(HttpOptions::default());
-    assert_eq!(http.post_form(&url, form()).await.unwrap().status, 307);
+    assert_eq!(
+        http.post_form(&url, Vec::new(), form())
+            .await
+            .unwrap()
+            .status,
+        307
+    );
     assert_eq!(http.get_json(&url).await.unwrap().status, 307);
     assert_eq!(reached.load(Ordering::SeqCst), 0);
 }
@@ -311,7 +317,10 @@ async fn plain_http_to_another_machine_is_refused_before_anything_is_looked_up()
         "data:text/plain,x",
     ] {
         let url = Url::parse(address).unwrap();
-        let failure = http(quick()).post_form(&url, form()).await.unwrap_err();
+        let failure = http(quick())
+            .post_form(&url, Vec::new(), form())
+            .await
+            .unwrap_err();
         assert_eq!(failure.acted, CouldHaveActed::No);
         assert_eq!(failure.kind, SendFailureKind::Insecure, "{address}");
         assert_eq!(failure.into_error(&url).kind(), ErrorKind::InsecureUrl);

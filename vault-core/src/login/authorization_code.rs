@@ -16,6 +16,7 @@ use super::{LoginInteraction, LoginRequest, single_resource, tokens};
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
 use crate::oauth::Endpoints;
+use crate::oauth::client::Client;
 use crate::oauth::text::clean;
 use crate::oauth::token_endpoint::{Grant, TokenResponse, request_tokens};
 
@@ -36,6 +37,7 @@ pub(super) async fn login(
     http: &Http,
     endpoints: &Endpoints,
     request: &LoginRequest,
+    client: &Client<'_>,
     interaction: &dyn LoginInteraction,
 ) -> Result<TokenResponse, Error> {
     let not_offered = |what: &str| {
@@ -85,7 +87,7 @@ pub(super) async fn login(
         code_verifier: &pkce.verifier,
         resource: single_resource(request),
     };
-    let answer = request_tokens(http, endpoints, &request.client_id, grant).await;
+    let answer = request_tokens(http, endpoints, client, grant).await;
     let outcome = tokens(answer, endpoints);
     let page = match &outcome {
         Ok(_) => Page::Done,

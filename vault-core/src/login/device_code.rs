@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http::{Http, Response, is_secure};
 use crate::oauth::Endpoints;
 use crate::oauth::answer::{OAuthError, not_json};
-use crate::oauth::form::Form;
+use crate::oauth::client::Client;
 use crate::oauth::lenient;
 use crate::oauth::text::{clean, without_query};
 use crate::oauth::token_endpoint::{Answer, Grant, TokenResponse, request_tokens};
@@ -59,9 +59,10 @@ pub(super) async fn login(
     http: &Http,
     endpoints: &Endpoints,
     request: &LoginRequest,
+    client: &Client<'_>,
     interaction: &dyn LoginInteraction,
 ) -> Result<TokenResponse, Error> {
-    let granted = authorize(http, endpoints, request).await?;
+    let granted = authorize(http, endpoints, request, client).await?;
     interaction.show_device_code(&granted.shown);
     interaction.waiting("the device code to be confirmed");
 
@@ -72,7 +73,7 @@ pub(super) async fn login(
             device_code: &granted.device_code,
             resource: single_resource(request),
         };
-        request_tokens(http, endpoints, &request.client_id, grant)
+        request_tokens(http, endpoints, client, grant)
     })
     .await?;
     tokens(answer, endpoints)
@@ -83,6 +84,7 @@ async fn authorize(
     http: &Http,
     endpoints: &Endpoints,
     request: &LoginRequest,
+    client: &Client<'_>,
 ) -> Result<Granted, Error> {
     let issuer = clean(&endpoints.issuer);
     let not_offered = || {
@@ -93,15 +95,15 @@ async fn authorize(
         .device_authorization_endpoint
         .as_ref()
         .ok_or_else(not_offered)?;
-    let mut form = Form::new()
-        .field("client_id", &request.client_id)
+    let (form, headers) = client.begin(endpoints)?;
+    let mut form = form
         .words("scope", &request.scopes)
         .addresses("resource", &request.resources);
     for (name, value) in &request.parameters {
         form = form.field(name, value);
     }
     let response = http
-        .post_form(url, form.finish())
+        .post_form(url, headers, form.finish())
         .await
         .map_err(|failure| failure.into_error(url))?;
     read(&response, url)

@@ -19,6 +19,7 @@ mod redirect;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -29,6 +30,7 @@ pub use device_code::DeviceAuthorization;
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
 use crate::oauth::Endpoints;
+use crate::oauth::client::{Client, ClientCredential};
 use crate::oauth::token_endpoint::{Answer, TokenResponse};
 
 /// How a person logs in.
@@ -61,6 +63,7 @@ pub struct LoginRequest {
     pub(crate) redirect_port: Option<u16>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) credential: Option<Arc<ClientCredential>>,
 }
 
 impl LoginRequest {
@@ -81,6 +84,7 @@ impl LoginRequest {
             redirect_port: None,
             timeout: None,
             parameters: Vec::new(),
+            credential: None,
         }
     }
 
@@ -120,6 +124,14 @@ impl LoginRequest {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Gives what a confidential client proves itself with. It is kept with
+    /// the login, in the store.
+    #[must_use]
+    pub fn credential(mut self, credential: ClientCredential) -> Self {
+        self.credential = Some(Arc::new(credential));
         self
     }
 
@@ -187,18 +199,21 @@ pub(crate) async fn run(
     http: &Http,
     endpoints: &Endpoints,
     request: &LoginRequest,
+    client: &Client<'_>,
     interaction: &dyn LoginInteraction,
 ) -> Result<TokenResponse, Error> {
     let _finished = Finished(interaction);
-    if request.client_id.is_empty() {
+    if client.id.is_empty() {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             "the client id is empty",
         ));
     }
     match request.flow {
-        Flow::Browser => authorization_code::login(http, endpoints, request, interaction).await,
-        Flow::Device => device_code::login(http, endpoints, request, interaction).await,
+        Flow::Browser => {
+            authorization_code::login(http, endpoints, request, client, interaction).await
+        }
+        Flow::Device => device_code::login(http, endpoints, request, client, interaction).await,
     }
 }
 

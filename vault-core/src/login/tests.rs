@@ -102,6 +102,12 @@ impl LoginInteraction for Person {
     }
 }
 
+const CLIENT: Client<'_> = Client {
+    id: "client",
+    credential: None,
+    now: Duration::ZERO,
+};
+
 const TOKENS: &str =
     r#"{"access_token":"AT","token_type":"Bearer","refresh_token":"RT","expires_in":300}"#;
 
@@ -123,6 +129,7 @@ async fn a_browser_login_ends_with_tokens_and_a_page_that_says_so() {
         &http(),
         &server.endpoints(),
         &request(Flow::Browser),
+        &CLIENT,
         &person,
     )
     .await
@@ -152,6 +159,7 @@ async fn a_browser_login_whose_code_is_refused_says_so_in_the_browser_too() {
         &http(),
         &server.endpoints(),
         &request(Flow::Browser),
+        &CLIENT,
         &person,
     )
     .await
@@ -183,6 +191,7 @@ async fn a_device_login_shows_the_code_and_asks_until_there_are_tokens() {
         &http(),
         &server.endpoints(),
         &request(Flow::Device),
+        &CLIENT,
         &person,
     )
     .await
@@ -213,7 +222,14 @@ async fn a_denied_and_an_expired_device_code_have_their_own_errors() {
         ]);
         let endpoints = server.endpoints();
         let person = Person::default();
-        let failed = run(&http(), &endpoints, &request(Flow::Device), &person).await;
+        let failed = run(
+            &http(),
+            &endpoints,
+            &request(Flow::Device),
+            &CLIENT,
+            &person,
+        )
+        .await;
         assert_eq!(failed.unwrap_err().kind(), kind, "{code}");
     }
 }
@@ -232,7 +248,7 @@ async fn what_a_server_does_not_offer_is_not_tried() {
         (&plain_only, Flow::Browser),
     ] {
         let person = Person::default();
-        let failed = run(&http(), endpoints, &request(flow), &person).await;
+        let failed = run(&http(), endpoints, &request(flow), &CLIENT, &person).await;
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::NotOffered);
         assert!(person.opened.lock().unwrap().is_empty());
     }
@@ -249,7 +265,7 @@ async fn nobody_who_logs_in_is_told_after_the_time_given() {
     }
     let server = Server::new([]);
     let request = request(Flow::Browser).timeout(Duration::from_millis(50));
-    let failed = run(&http(), &server.endpoints(), &request, &Nobody).await;
+    let failed = run(&http(), &server.endpoints(), &request, &CLIENT, &Nobody).await;
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::LoginExpired);
 }
 
@@ -261,7 +277,7 @@ async fn a_login_can_run_on_any_thread_and_be_dropped() {
     let server = Server::new([]);
     let (http, endpoints, person) = (http(), server.endpoints(), Person::default());
     let request = request(Flow::Browser);
-    drop(sendable(run(&http, &endpoints, &request, &person)));
+    drop(sendable(run(&http, &endpoints, &request, &CLIENT, &person)));
     assert_eq!(*person.finished.lock().unwrap(), 0, "it never began");
 }
 
@@ -278,7 +294,7 @@ mod without_an_answer {
             resource: &[],
             audience: None,
         };
-        request_tokens(&http(), endpoints, "client", grant).await
+        request_tokens(&http(), endpoints, &CLIENT, grant).await
     }
 
     #[tokio::test]

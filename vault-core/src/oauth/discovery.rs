@@ -129,6 +129,8 @@ struct Metadata {
     authorization_response_iss_parameter_supported: Option<bool>,
     #[serde(default, deserialize_with = "lenient::words")]
     code_challenge_methods_supported: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "lenient::words")]
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
 
 fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error> {
@@ -199,6 +201,7 @@ fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error
             .authorization_response_iss_parameter_supported
             .unwrap_or(false),
         lacks_pkce_s256: methods.is_some_and(|methods| !methods.iter().any(|m| m == "S256")),
+        token_endpoint_auth_methods: metadata.token_endpoint_auth_methods_supported,
     })
 }
 

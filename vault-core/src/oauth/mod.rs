@@ -1,12 +1,14 @@
 //! The OAuth client: what is sent to an authorization server and what its
 //! answers mean.
 //!
-//! For native applications as RFC 8252 describes them: public clients, without
-//! a secret of their own. Nothing here decides when to send something, keeps
+//! For native applications as RFC 8252 describes them: public clients as a
+//! rule, confidential ones where an installation has a credential of its own
+//! ([`client`]). Nothing here decides when to send something, keeps
 //! anything, or tries again; that is left to the refresh protocol and to the
 //! login flows.
 
 pub(crate) mod answer;
+pub(crate) mod client;
 pub(crate) mod discovery;
 pub(crate) mod form;
 pub(crate) mod jwt;
@@ -17,6 +19,8 @@ pub(crate) mod token_endpoint;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub use client::{AssertionAudience, ClientAuthentication, ClientCredential};
 
 use crate::error::Error;
 #[cfg(doc)]
@@ -54,6 +58,10 @@ pub struct Endpoints {
     /// no login with a browser. A server that lists nothing is tried.
     #[serde(default)]
     pub lacks_pkce_s256: bool,
+    /// How clients may authenticate (RFC 8414, section 2); absent where the
+    /// server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_methods: Option<Vec<String>>,
 }
 
 impl Endpoints {
@@ -74,6 +82,7 @@ impl Endpoints {
             userinfo_endpoint: None,
             authorization_response_iss_parameter_supported: false,
             lacks_pkce_s256: false,
+            token_endpoint_auth_methods: None,
         })
     }
 }

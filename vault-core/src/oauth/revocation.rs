@@ -5,7 +5,7 @@
 
 use super::Endpoints;
 use super::answer::OAuthError;
-use super::form::Form;
+use super::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
 use crate::oauth::text::without_query;
@@ -31,18 +31,20 @@ pub(crate) enum Revoked {
 pub(crate) async fn revoke(
     http: &Http,
     endpoints: &Endpoints,
-    client_id: &str,
+    client: &Client<'_>,
     token: &RefreshToken,
 ) -> Result<Revoked, Error> {
     let Some(url) = &endpoints.revocation_endpoint else {
         return Ok(Revoked::NotOffered);
     };
-    let form = Form::new()
+    let (form, headers) = client.begin(endpoints)?;
+    let form = form
         .field("token", token.expose())
-        .field("token_type_hint", "refresh_token")
-        .field("client_id", client_id);
+        .field("token_type_hint", "refresh_token");
+    let mut sent = vec![token.expose()];
+    sent.extend(client.sent());
     let response = http
-        .post_form(url, form.finish())
+        .post_form(url, headers, form.finish())
         .await
         .map_err(|failure| failure.into_error(url))?;
     let address = without_query(url);
@@ -50,7 +52,7 @@ pub(crate) async fn revoke(
         // Also for a token that the server does not know (section 2.2).
         200..300 => Ok(Revoked::Done),
         300..500 if !matches!(response.status, 408 | 425 | 429) => {
-            let reason = match OAuthError::in_body(&response, &[token.expose()]) {
+            let reason = match OAuthError::in_body(&response, &sent) {
                 Some(error) => error.describe(),
                 None => format!("status {}", response.status),
             };

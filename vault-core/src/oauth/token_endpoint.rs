@@ -9,7 +9,7 @@ use vault_platform::secret::SecretString;
 
 use super::Endpoints;
 use super::answer::classify;
-use super::form::Form;
+use super::client::Client;
 use crate::http::{CouldHaveActed, Http, SendFailure};
 use crate::token::RefreshToken;
 
@@ -47,12 +47,21 @@ pub(crate) enum Grant<'a> {
 pub(crate) async fn request_tokens(
     http: &Http,
     endpoints: &Endpoints,
-    client_id: &str,
+    client: &Client<'_>,
     grant: Grant<'_>,
 ) -> Answer {
     let url = &endpoints.token_endpoint;
-    let form = Form::new().field("client_id", client_id);
-    let (form, sent) = match grant {
+    let (form, headers) = match client.begin(endpoints) {
+        Ok(begun) => begun,
+        Err(error) => {
+            return Answer::Unavailable {
+                status: None,
+                retry_after: None,
+                reason: error.to_string(),
+            };
+        }
+    };
+    let (form, mut sent) = match grant {
         Grant::RefreshToken {
             refresh_token,
             scope,
@@ -95,7 +104,8 @@ pub(crate) async fn request_tokens(
             (form, vec![device_code.expose()])
         }
     };
-    match http.post_form(url, form.finish()).await {
+    sent.extend(client.sent());
+    match http.post_form(url, headers, form.finish()).await {
         Ok(response) => classify(&response, &sent),
         Err(failure) => unanswered(&failure, url),
     }

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vault_platform::clock::Now;
 use vault_platform::lock::LockGuard;
 use vault_platform::secret::SecretBytes;
 
@@ -187,6 +188,7 @@ impl Claim {
                     ca_certificates: Vec::new(),
                 },
                 refreshed: now,
+                credential: None,
             },
         };
         storage.write_sealed(&self.key, &repaired)?;
@@ -258,7 +260,12 @@ impl Claim {
     }
 
     /// Sends the claimed refresh token. Consumes the claim.
-    pub(crate) async fn exchange(mut self, http: &Http, cache_key: &CacheKey) -> Exchanged {
+    pub(crate) async fn exchange(
+        mut self,
+        http: &Http,
+        cache_key: &CacheKey,
+        now: &Now,
+    ) -> Exchanged {
         let Some(mut record) = self.record.take() else {
             let reason = "nothing was claimed to be sent".to_owned();
             return Exchanged::Unspent(self, not_sent(reason));
@@ -285,7 +292,8 @@ impl Claim {
             resource: &resource,
             audience: cache_key.audience.as_deref(),
         };
-        let answer = request_tokens(http, &endpoints, &record.settings.client_id, grant).await;
+        let client = record.client(Some(&self.key), now);
+        let answer = request_tokens(http, &endpoints, &client, grant).await;
         match answer {
             Answer::Granted(response) => {
                 let held = Held {

@@ -456,7 +456,9 @@ impl Driver {
             }
         };
         let sent_at = self.stamp();
-        let exchanged = claim.exchange(&http, &self.request.key).await;
+        let exchanged = claim
+            .exchange(&http, &self.request.key, &self.profile.now())
+            .await;
         let answer = match exchanged {
             Exchanged::Granted(held, response) => {
                 self.received = Some(next_record(
@@ -607,7 +609,10 @@ impl Driver {
 
     async fn revoke_received(&mut self) -> Event {
         let result = match &self.received {
-            Some(received) => revoke_now(&self.profile, received).await,
+            Some(received) => {
+                let key = self.key().ok();
+                revoke_now(&self.profile, received, key.as_deref()).await
+            }
             None => Ok(()),
         };
         self.done(result)

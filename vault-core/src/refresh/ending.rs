@@ -16,7 +16,7 @@ use crate::fault;
 use crate::identity::LoginId;
 use crate::life::Stamp;
 use crate::profile::Profile;
-use crate::record::LoginRecord;
+use crate::record::{KeyItem, LoginRecord};
 use crate::storage::{SealedReading, Storage};
 
 /// How long a logout waits for the lock before it does without.
@@ -49,6 +49,7 @@ pub(crate) async fn log_out(
         deadline: Instant::now() + LOCK_PATIENCE,
         lock: None,
         record: None,
+        key: None,
         revoked: Ok(false),
         error: None,
     };
@@ -88,6 +89,8 @@ struct Driver<'a> {
     lock: Option<LockGuard>,
     /// The newest token, for its revocation.
     record: Option<LoginRecord>,
+    /// The key that it was read with.
+    key: Option<KeyItem>,
     revoked: Result<bool>,
     error: Option<Error>,
 }
@@ -135,7 +138,9 @@ impl Driver<'_> {
             Effect::Revoke => {
                 if self.revoke {
                     self.revoked = match &self.record {
-                        Some(record) => revoke_now(self.profile, record).await.map(|()| true),
+                        Some(record) => revoke_now(self.profile, record, self.key.as_ref())
+                            .await
+                            .map(|()| true),
                         None => Err(self.error.take().unwrap_or_else(|| {
                             Error::new(
                                 ErrorKind::Corrupted,
@@ -194,6 +199,7 @@ impl Driver<'_> {
         {
             record.refresh_token = item.refresh_token;
         }
+        self.key = Some(key);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LoginId;
 use crate::oauth::revocation::{Revoked, revoke};
 use crate::profile::Profile;
-use crate::record::LoginRecord;
+use crate::record::{KeyItem, LoginRecord};
 use crate::storage::Storage;
 
 /// Deletes what is stored for a login that has ended. Wants the refresh lock:
@@ -29,7 +29,11 @@ pub(crate) async fn delete_copies(storage: &Storage, login: LoginId) -> Result<(
 }
 
 /// Revokes a refresh token whose login has ended, bounded in time.
-pub(crate) async fn revoke_now(profile: &Profile, record: &LoginRecord) -> Result<()> {
+pub(crate) async fn revoke_now(
+    profile: &Profile,
+    record: &LoginRecord,
+    key: Option<&KeyItem>,
+) -> Result<()> {
     let settings = &record.settings;
     let Some(endpoints) = &settings.endpoints else {
         return Err(Error::new(
@@ -38,7 +42,8 @@ pub(crate) async fn revoke_now(profile: &Profile, record: &LoginRecord) -> Resul
         ));
     };
     let http = profile.http(&settings.ca_certificates)?;
-    let call = revoke(&http, endpoints, &settings.client_id, &record.refresh_token);
+    let client = record.client(key, &profile.now());
+    let call = revoke(&http, endpoints, &client, &record.refresh_token);
     match tokio::time::timeout(profile.settings.revocation_deadline, call).await {
         Ok(Ok(Revoked::Done)) => Ok(()),
         Ok(Ok(Revoked::NotOffered)) => Err(Error::new(

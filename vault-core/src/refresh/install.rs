@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 use crate::identity::{FolderId, KeyId, LoginId};
 use crate::life::Stamp;
+use crate::oauth::ClientCredential;
 use crate::oauth::token_endpoint::TokenResponse;
 use crate::profile::Profile;
 use crate::record::{
@@ -32,6 +33,8 @@ use crate::token::RefreshToken;
 pub(crate) struct NewLogin {
     pub(crate) settings: LoginSettings,
     pub(crate) tokens: NewTokens,
+    /// What a confidential client proves itself with.
+    pub(crate) credential: Option<ClientCredential>,
 }
 
 /// How a new login's tokens came.
@@ -64,7 +67,7 @@ pub(crate) async fn install(
             (refresh_token, vec![token])
         }
     };
-    let key = KeyItem {
+    let mut key = KeyItem {
         key: SealingKey::generate(),
         key_id: KeyId::random(),
         login: LoginId::random(),
@@ -75,13 +78,19 @@ pub(crate) async fn install(
             _ => FolderId::random(),
         },
         path: storage.folder.path().map(path_text),
+        credential: new.credential,
     };
+    // A long private key does not fit into every store: then the sealed file
+    // holds it, whose key the item holds.
+    let fits = key.credential.is_none() || storage.store_can_hold(&key.write());
+    let credential = if fits { None } else { key.credential.take() };
     let record = LoginRecord {
         generation: FIRST_GENERATION,
         refresh_token,
         access_tokens,
         settings: new.settings,
         refreshed: Stamp::from(&now),
+        credential,
     };
     let mut driver = Driver {
         profile,
@@ -192,7 +201,7 @@ impl Driver<'_> {
                 .and_then(|()| storage.remove_mark()),
             Effect::UnlinkNew => storage.remove_sealed(self.key.login),
             Effect::RevokeReceived if self.imported => Ok(()),
-            Effect::RevokeReceived => revoke_now(self.profile, &self.record).await,
+            Effect::RevokeReceived => revoke_now(self.profile, &self.record, Some(&self.key)).await,
             Effect::Record => self.write_display(),
             Effect::Unlock => {
                 self.lock = None;

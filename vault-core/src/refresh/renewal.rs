@@ -5,8 +5,8 @@ use std::time::Duration;
 use vault_platform::clock::Now;
 
 use crate::life::{Life, Stamp, milliseconds};
-use crate::oauth::jwt;
 use crate::oauth::token_endpoint::TokenResponse;
+use crate::oauth::{ClientCredential, jwt};
 use crate::record::{CacheKey, CachedToken, LoginRecord};
 use crate::token::RefreshToken;
 
@@ -47,6 +47,7 @@ pub(crate) fn next_record(
         access_tokens,
         settings: before.settings.clone(),
         refreshed: sent_at,
+        credential: before.credential.as_ref().map(ClientCredential::duplicate),
     }
 }
 
@@ -81,5 +82,6 @@ pub(crate) fn record_without_access_token(
         access_tokens: before.access_tokens.clone(),
         settings: before.settings.clone(),
         refreshed: sent_at,
+        credential: before.credential.as_ref().map(ClientCredential::duplicate),
     }
 }

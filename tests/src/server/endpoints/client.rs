@@ -2,8 +2,11 @@
 
 use axum::http::header;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use serde_json::Value;
 
+use super::Call;
 use crate::server::config::{ClientAuthentication, ServerConfig};
 use crate::server::dispatch::Incoming;
 use crate::server::form::Parameters;
@@ -15,6 +18,7 @@ pub(super) fn authenticate(
     config: &ServerConfig,
     request: &Incoming,
     parameters: &Parameters,
+    call: Call<'_>,
 ) -> Result<String, Reply> {
     if request.headers.contains_key(header::AUTHORIZATION) {
         let challenge = |refusal| {
@@ -22,16 +26,31 @@ pub(super) fn authenticate(
         };
         with_header(config, request, parameters).map_err(challenge)
     } else {
-        with_body(config, parameters).map_err(super::refused)
+        with_body(config, parameters, call).map_err(super::refused)
     }
 }
 
-fn with_body(config: &ServerConfig, parameters: &Parameters) -> Result<String, Refusal> {
+fn with_body(
+    config: &ServerConfig,
+    parameters: &Parameters,
+    call: Call<'_>,
+) -> Result<String, Refusal> {
     let id = parameters.required("client_id")?;
     let known = registered(config, id)?;
     let proved = match (known, parameters.value("client_secret")) {
         (ClientAuthentication::None, None) => true,
         (ClientAuthentication::SecretPost(secret), Some(sent)) => secret == sent,
+        (ClientAuthentication::PrivateKeyJwt { public_key }, None) => {
+            parameters.value("client_assertion_type")
+                == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+                && asserts(
+                    parameters.required("client_assertion")?,
+                    public_key,
+                    id,
+                    call,
+                )
+                .is_some()
+        }
         _ => false,
     };
     if proved {
@@ -69,6 +88,29 @@ fn with_header(
         ClientAuthentication::SecretBasic(secret) if *secret == sent => Ok(id),
         _ => Err(FAILED),
     }
+}
+
+/// Whether an assertion is this client's, for this server and now (RFC 7523 section 3).
+fn asserts(assertion: &str, public_key: &[u8], id: &str, call: Call<'_>) -> Option<()> {
+    let (message, signature) = assertion.rsplit_once('.')?;
+    let (header, claims) = message.split_once('.')?;
+    let json = |part: &str| -> Option<Value> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+    };
+    let (header, claims) = (json(header)?, json(claims)?);
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key)
+        .verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?)
+        .ok()?;
+    let now = jiff::Timestamp::now().as_second();
+    let good = header["alg"] == "ES256"
+        && claims["iss"] == id
+        && claims["sub"] == id
+        && claims["aud"] == call.issuer
+        && claims["jti"].is_string()
+        && claims["exp"]
+            .as_i64()
+            .is_some_and(|end| (now..=now + 120).contains(&end));
+    good.then_some(())
 }
 
 const FAILED: Refusal = Refusal::new("invalid_client", "client authentication failed");

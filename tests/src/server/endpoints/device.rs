@@ -16,7 +16,7 @@ pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> R
         Ok(parameters) => parameters,
         Err(refusal) => return refused(refusal),
     };
-    let client_id = match client::authenticate(config, request, &parameters) {
+    let client_id = match client::authenticate(config, request, &parameters, call) {
         Ok(client_id) => client_id,
         Err(reply) => return reply,
     };

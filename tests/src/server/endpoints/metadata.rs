@@ -8,7 +8,12 @@ use crate::server::reply::Reply;
 
 pub(super) fn answer(inner: &Inner, call: Call<'_>, openid: bool) -> Reply {
     let issuer = call.issuer;
-    let methods = ["none", "client_secret_basic", "client_secret_post"];
+    let methods = [
+        "none",
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    ];
     let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),

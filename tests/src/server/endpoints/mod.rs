@@ -78,7 +78,7 @@ pub(super) fn answer(
         Endpoint::DeviceAuthorization => device::answer(inner, request, call),
         Endpoint::DevicePage => device::page(inner, request, call),
         Endpoint::Token => token::answer(inner, request, call),
-        Endpoint::Revoke => revoke::answer(inner, request),
+        Endpoint::Revoke => revoke::answer(inner, request, call),
         Endpoint::UserInfo => user_info::answer(inner, request, call),
         Endpoint::Other => Reply::html(404, "Not Found"),
     }

@@ -1,16 +1,16 @@
 //! The revocation endpoint (RFC 7009).
 
-use super::{client, form, refused};
+use super::{Call, client, form, refused};
 use crate::server::Inner;
 use crate::server::dispatch::Incoming;
 use crate::server::reply::Reply;
 
-pub(super) fn answer(inner: &mut Inner, request: &Incoming) -> Reply {
+pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> Reply {
     let parameters = match form(request) {
         Ok(parameters) => parameters,
         Err(refusal) => return refused(refusal),
     };
-    let client_id = match client::authenticate(&inner.config, request, &parameters) {
+    let client_id = match client::authenticate(&inner.config, request, &parameters, call) {
         Ok(client_id) => client_id,
         Err(reply) => return reply,
     };

@@ -20,7 +20,7 @@ pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> R
         Err(refusal) => return refused(refusal),
     };
     let is_refresh = parameters.value("grant_type") == Some("refresh_token");
-    let client_id = match client::authenticate(&inner.config, request, &parameters) {
+    let client_id = match client::authenticate(&inner.config, request, &parameters, call) {
         Ok(client_id) => client_id,
         Err(reply) => {
             if is_refresh {

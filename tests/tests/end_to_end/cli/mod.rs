@@ -2,6 +2,7 @@
 //! against the strict authorization server.
 
 mod bad_input;
+mod clients;
 mod contract;
 mod main_path;
 #[cfg(unix)]
