@@ -8,13 +8,14 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use vault_core::oauth::challenge::Verdict;
 use vault_core::platform::store::{Interaction, KeySource, StoreKind};
-use vault_core::session::TokenOptions;
-use vault_core::{Error, ErrorKind, Session, Vault};
+use vault_core::session::{Token, TokenOptions};
+use vault_core::{AccessToken, Error, ErrorKind, Session, Vault};
 
 /// Which vault a worker opens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +34,14 @@ pub struct Assignment {
     pub tasks: usize,
     /// How long a task waits for another process, in milliseconds.
     pub lock_timeout_ms: u64,
+    /// The resources (RFC 8707) that tasks ask a token for, one each, from the
+    /// first again where there are more tasks. Without any, the login's own.
+    #[serde(default)]
+    pub resources: Vec<String>,
+    /// From the second round on, a task has had its last token refused by an
+    /// API.
+    #[serde(default)]
+    pub refused: bool,
     /// Faults to put into the workers, of [`vault_core::fault`].
     pub faults: Vec<String>,
 }
@@ -212,10 +221,13 @@ pub fn work() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .worker_threads(2)
         .enable_all()
         .build()?;
+    let tasks: Vec<_> = (0..assignment.tasks)
+        .map(|number| Arc::new(Task::new(&assignment, number)))
+        .collect();
     say(&"ready")?;
     for line in lines {
         let round: Round = serde_json::from_str(&line?)?;
-        let calls = runtime.block_on(ask_together(&session, assignment.tasks, round.at_ms));
+        let calls = runtime.block_on(ask_together(&session, &tasks, round.at_ms));
         say(&calls)?;
     }
     Ok(())
@@ -227,20 +239,65 @@ fn say(value: &impl Serialize) -> std::io::Result<()> {
     stdout.flush()
 }
 
-async fn ask_together(session: &Session, tasks: usize, at_ms: u64) -> Vec<Call> {
-    let barrier = Arc::new(tokio::sync::Barrier::new(tasks));
-    let asking: Vec<_> = (0..tasks)
-        .map(|_| {
+/// What one task asks for.
+#[derive(Debug)]
+struct Task {
+    options: TokenOptions,
+    refuses: bool,
+    last: Mutex<Option<AccessToken>>,
+}
+
+impl Task {
+    fn new(assignment: &Assignment, number: usize) -> Self {
+        let resources = &assignment.resources;
+        let resource = resources.get(number.checked_rem(resources.len()).unwrap_or(0));
+        let mut options = TokenOptions::default();
+        if let Some(resource) = resource.and_then(|text| url::Url::parse(text).ok()) {
+            options = options.resource(&resource);
+        }
+        Self {
+            options,
+            refuses: assignment.refused,
+            last: Mutex::default(),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<AccessToken>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, session: &Session) -> Result<Token, Error> {
+        let refused = self.last().clone().filter(|_| self.refuses);
+        let answer = match refused {
+            Some(refused) => {
+                let verdict = Verdict::of(401, [r#"Bearer error="invalid_token""#]);
+                session.refused(&refused, &verdict, &self.options).await
+            }
+            None => session.token(&self.options).await,
+        };
+        if let Ok(token) = &answer {
+            *self.last() = Some(token.access_token.clone());
+        }
+        answer
+    }
+}
+
+async fn ask_together(session: &Session, tasks: &[Arc<Task>], at_ms: u64) -> Vec<Call> {
+    let barrier = Arc::new(tokio::sync::Barrier::new(tasks.len()));
+    let asking: Vec<_> = tasks
+        .iter()
+        .map(|task| {
+            let task = task.clone();
             let (session, barrier) = (session.clone(), barrier.clone());
             tokio::spawn(async move {
                 barrier.wait().await;
                 let now = u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX);
                 tokio::time::sleep(Duration::from_millis(at_ms.saturating_sub(now))).await;
-                ask(&session).await
+                ask(&session, &task).await
             })
         })
         .collect();
-    let mut calls = Vec::with_capacity(tasks);
+    let mut calls = Vec::with_capacity(tasks.len());
     for task in asking {
         calls.push(task.await.unwrap_or_else(|error| Call {
             took_us: 0,
@@ -253,9 +310,9 @@ async fn ask_together(session: &Session, tasks: usize, at_ms: u64) -> Vec<Call> 
     calls
 }
 
-async fn ask(session: &Session) -> Call {
+async fn ask(session: &Session, task: &Task) -> Call {
     let began = stopwatch();
-    let answer = session.token(&TokenOptions::default()).await;
+    let answer = task.ask(session).await;
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     match answer {
         Ok(token) => Call {

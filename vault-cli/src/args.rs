@@ -280,6 +280,9 @@ pub(crate) struct Token {
     /// Ask for a token for this API (RFC 8707)
     #[arg(long, value_name = "URL")]
     pub(crate) resource: Option<Url>,
+    /// Ask for a token for this audience, where the server wants it so
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(crate) audience: Option<String>,
     /// Print `Authorization: Bearer` before it
     #[arg(long)]
     pub(crate) header: bool,

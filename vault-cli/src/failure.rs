@@ -154,6 +154,10 @@ pub(crate) fn classify(kind: ErrorKind) -> (&'static str, Exit) {
         ErrorKind::RotationUnconfirmed => ("rotation_unconfirmed", Exit::LoginRequired),
         ErrorKind::RefusedWithoutReason => ("refused_without_reason", Exit::LoginRequired),
         ErrorKind::RequestRefused => ("request_refused", Exit::Failed),
+        ErrorKind::ClientRefused => ("client_refused", Exit::Failed),
+        ErrorKind::ScopeInsufficient => ("scope_insufficient", Exit::Failed),
+        ErrorKind::StepUpRequired => ("step_up_required", Exit::LoginRequired),
+        ErrorKind::AccessRefused => ("access_refused", Exit::Failed),
         ErrorKind::StoreMissing => ("store_missing", Exit::Store),
         ErrorKind::StoreLocked => ("store_locked", Exit::Store),
         ErrorKind::StoreHung => ("store_hung", Exit::Store),
@@ -205,8 +209,17 @@ fn hint(error: &Error, options: &Options) -> String {
             login()
         ),
         ErrorKind::RequestRefused => {
-            "check client id, scopes and resource with the authorization server".to_owned()
+            "check scopes and resource with the authorization server".to_owned()
         }
+        ErrorKind::ClientRefused => format!(
+            "have the client's registration checked at the authorization server; {} asks again at once",
+            run("refresh --force")
+        ),
+        ErrorKind::ScopeInsufficient => {
+            format!("log in again with that scope: {}", run("login --scope SCOPE"))
+        }
+        ErrorKind::StepUpRequired => format!("log in again with {}", login()),
+        ErrorKind::AccessRefused => "see what the API's answer says".to_owned(),
         ErrorKind::StoreMissing => missing_store(error, options),
         ErrorKind::StoreLocked => {
             "unlock the store, or run this on a terminal, where it can be asked for".to_owned()

@@ -35,6 +35,8 @@ pub enum LoginState {
     LoginRequired,
     /// The answer to its last rotation was lost.
     RotationUnconfirmed,
+    /// The server refuses the client that it was made with.
+    ClientRefused,
     /// It was logged out.
     LoggedOut,
 }

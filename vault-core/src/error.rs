@@ -34,8 +34,19 @@ pub enum ErrorKind {
     /// needed.
     RefusedWithoutReason,
     /// The server refused the request for what it asks (`invalid_scope`,
-    /// `invalid_target`, `invalid_client` …), not for the login.
+    /// `invalid_target` …), not for the login: another request may be granted.
     RequestRefused,
+    /// The server refuses the client (`invalid_client`, `unauthorized_client`):
+    /// its registration there was changed or has ended.
+    ClientRefused,
+    /// The API wants a token of another scope (RFC 6750,
+    /// `insufficient_scope`): see [`Error::needed_scope`]. No refresh helps.
+    ScopeInsufficient,
+    /// The API wants a newer or stronger login (RFC 9470,
+    /// `insufficient_user_authentication`).
+    StepUpRequired,
+    /// The API refuses for a reason that no other token changes.
+    AccessRefused,
     /// The token store is not there.
     StoreMissing,
     /// The token store is locked and nobody may be asked to unlock it.
@@ -107,6 +118,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
+    needed_scope: Box<[String]>,
     source: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
 }
 
@@ -118,6 +130,7 @@ impl Error {
             kind,
             message: message.into(),
             retry_after: None,
+            needed_scope: Box::default(),
             source: None,
         }
     }
@@ -137,6 +150,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn needing(mut self, scope: &[String]) -> Self {
+        self.needed_scope = scope.into();
+        self
+    }
+
     /// What failed, as a caller would act on it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -150,6 +168,12 @@ impl Error {
         self.retry_after
     }
 
+    /// The scope that an API wants, where it says so.
+    #[must_use]
+    pub fn needed_scope(&self) -> &[String] {
+        &self.needed_scope
+    }
+
     /// Whether only a person who logs in can help.
     #[must_use]
     pub fn is_login_required(&self) -> bool {
@@ -160,6 +184,7 @@ impl Error {
                 | ErrorKind::LoginRequired
                 | ErrorKind::RotationUnconfirmed
                 | ErrorKind::RefusedWithoutReason
+                | ErrorKind::StepUpRequired
         )
     }
 

@@ -19,6 +19,9 @@ pub const PAUSE_BEFORE_LOCK: &str = "pause-before-lock";
 /// Sends the token that was read before the lock was taken.
 pub const SKIP_READ_UNDER_LOCK: &str = "skip-read-under-lock";
 
+/// Serves a token whatever it was asked for.
+pub const ADOPT_ANOTHER_KEY: &str = "adopt-another-key";
+
 /// Sends without having written the mark.
 pub const SKIP_MARK: &str = "skip-mark";
 

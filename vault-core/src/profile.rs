@@ -12,9 +12,10 @@ use vault_platform::folder::{FolderOptions, StateFolder};
 use vault_platform::store::{Interaction, StoreError, StoreKind, StoreWorker};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::http::Http;
 use crate::identity::{Fingerprint, LoginId};
-use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord, fingerprint};
+use crate::record::{Asked, CacheKey, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::policy;
 use crate::refresh::protocol::{Access, Failure};
 use crate::settings::Settings;
@@ -39,6 +40,15 @@ struct Cache {
     source: Option<(Arc<Storage>, u64)>,
     tokens: HashMap<CacheKey, CachedToken>,
     place_checked: Duration,
+}
+
+impl Cache {
+    fn serving(&self, asked: &Asked, now: &Now) -> Option<&CachedToken> {
+        if !asked.allow_wider && !fault::is_injected(fault::ADOPT_ANOTHER_KEY) {
+            return self.tokens.get(&asked.key);
+        }
+        serving(self.tokens.values(), asked, now)
+    }
 }
 
 /// How often the folder is compared with its path: a folder that was removed
@@ -75,6 +85,8 @@ pub(crate) struct LookedLogin {
     /// A rotation was sent and nothing is known of its answer.
     pub(crate) unconfirmed: bool,
     pub(crate) backing_off: Option<(Failure, Duration)>,
+    /// The server refused the client when it was asked last.
+    pub(crate) client_refused: bool,
 }
 
 impl Profile {
@@ -369,6 +381,7 @@ impl Profile {
             unconfirmed: mark.as_ref().is_some_and(|mark| mark.refused.is_none()),
             refused: mark.and_then(|mark| mark.refused),
             backing_off: storage.shared.backing_off(&self.now()),
+            client_refused: storage.shared.failure() == Some(Failure::ClientRefused),
             record,
         }))))
     }
@@ -401,13 +414,13 @@ impl Profile {
     }
 
     /// A token from memory that has not expired, however little is left of it.
-    pub(crate) fn cached_while_valid(&self, key: &CacheKey) -> Option<CachedToken> {
+    pub(crate) fn cached_while_valid(&self, asked: &Asked) -> Option<CachedToken> {
         let cache = lock(&self.cache);
         let (storage, version) = cache.source.as_ref()?;
         if storage.shared.version() != Some(*version) {
             return None;
         }
-        let cached = cache.tokens.get(key)?;
+        let cached = cache.serving(asked, &self.now())?;
         let left = cached.life.left(&self.now());
         left.is_none_or(|left| !left.is_zero())
             .then(|| cached.clone())
@@ -415,19 +428,15 @@ impl Profile {
 
     /// Step 1 of the protocol: a token from memory, if nothing has moved since
     /// it was read. No lock of the file system, no store, no network.
-    pub(crate) fn cached(
-        &self,
-        key: &CacheKey,
-        min_valid: Option<Duration>,
-    ) -> Option<CachedToken> {
+    pub(crate) fn cached(&self, asked: &Asked) -> Option<CachedToken> {
         let mut cache = lock(&self.cache);
         let (storage, version) = cache.source.as_ref()?;
         if storage.shared.version() != Some(*version) {
             return None;
         }
         let now = self.now();
-        let cached = cache.tokens.get(key)?;
-        if !is_fresh(cached, min_valid, &now) {
+        let cached = cache.serving(asked, &now)?;
+        if !is_fresh(cached, asked.min_valid, &now) {
             return None;
         }
         let cached = cached.clone();
@@ -455,17 +464,34 @@ pub(crate) fn is_fresh(cached: &CachedToken, min_valid: Option<Duration>, now: &
     left > mandatory.max(asked)
 }
 
-/// The facts about a cached token that the protocol decides by.
-pub(crate) fn access_facts(
-    record: &LoginRecord,
-    key: &CacheKey,
-    min_valid: Option<Duration>,
+/// Of several tokens the one for the caller: what was made for this request;
+/// where the caller allows it and that one is not fresh, one for more.
+pub(crate) fn serving<'a>(
+    tokens: impl Iterator<Item = &'a CachedToken> + Clone,
+    asked: &Asked,
     now: &Now,
-) -> Option<Access> {
-    let cached = record.access(key)?;
+) -> Option<&'a CachedToken> {
+    if fault::is_injected(fault::ADOPT_ANOTHER_KEY) {
+        return tokens.max_by_key(|cached| cached.life.left(now));
+    }
+    let exact = tokens.clone().find(|cached| cached.key == asked.key);
+    let is_fresh = |cached: &&CachedToken| is_fresh(cached, asked.min_valid, now);
+    if !asked.allow_wider || exact.as_ref().is_some_and(is_fresh) {
+        return exact;
+    }
+    let covers = |cached: &&CachedToken| {
+        let granted = cached.granted_scope.as_deref();
+        asked.key.is_covered_by(&cached.key, granted)
+    };
+    tokens.filter(covers).find(is_fresh).or(exact)
+}
+
+/// The facts about a cached token that the protocol decides by.
+pub(crate) fn access_facts(record: &LoginRecord, asked: &Asked, now: &Now) -> Option<Access> {
+    let cached = serving(record.access_tokens.iter(), asked, now)?;
     Some(Access {
         fingerprint: Fingerprint::of(cached.token.expose()),
-        fresh: is_fresh(cached, min_valid, now),
+        fresh: is_fresh(cached, asked.min_valid, now),
         valid: cached.life.left(now).is_none_or(|left| !left.is_zero()),
     })
 }

@@ -16,7 +16,7 @@ use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
 use zeroize::Zeroizing;
 
-pub(crate) use crate::cache_key::CacheKey;
+pub(crate) use crate::cache_key::{Asked, CacheKey};
 use crate::identity::{Fingerprint, FolderId, Generation, KeyId, LoginId};
 use crate::life::{Life, Stamp};
 use crate::oauth::Endpoints;

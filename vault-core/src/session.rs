@@ -12,10 +12,11 @@ use crate::enrolment::{self, Import, LoginReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Fingerprint, Generation, LoginId};
 use crate::login::{LoginInteraction, LoginRequest};
+use crate::oauth::challenge::Verdict;
 use crate::oauth::discovery::discover;
-use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh};
+use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh, serving};
 use crate::proof::{StoreProof, prove};
-use crate::record::{CacheKey, CachedToken};
+use crate::record::{Asked, CacheKey, CachedToken};
 use crate::refresh::ahead::{KeepFresh, keep_fresh};
 use crate::refresh::description::describe;
 use crate::refresh::driver::{self, Request, Supplied};
@@ -42,6 +43,7 @@ pub struct TokenOptions {
     resource: Vec<String>,
     audience: Option<String>,
     min_valid: Option<Duration>,
+    allow_wider: bool,
 }
 
 impl TokenOptions {
@@ -75,12 +77,30 @@ impl TokenOptions {
         self
     }
 
+    /// Takes a token for more, too, if one is at hand: for the same resource
+    /// and audience, and of a scope that the server said to hold all that is
+    /// asked for. Saves a refresh; tells the resource a token that can do more
+    /// than it needs.
+    #[must_use]
+    pub fn allow_wider(mut self, allow: bool) -> Self {
+        self.allow_wider = allow;
+        self
+    }
+
     fn cache_key(&self) -> CacheKey {
         CacheKey::new(
             self.resource.iter().cloned(),
             self.audience.clone(),
             self.scope.iter().cloned(),
         )
+    }
+
+    fn asked(&self) -> Asked {
+        Asked {
+            key: self.cache_key(),
+            min_valid: self.min_valid,
+            allow_wider: self.allow_wider,
+        }
     }
 }
 
@@ -154,7 +174,9 @@ pub struct InspectedToken {
     pub token: AccessToken,
     /// Tells it from others without showing it.
     pub fingerprint: Fingerprint,
-    /// What was asked for: empty is what the login itself asked for.
+    /// It was asked for what the login itself asked for.
+    pub is_the_logins_own: bool,
+    /// The scope that was asked for, if it is a narrower one.
     pub scope: Vec<String>,
     /// The resources it was asked for.
     pub resource: Vec<String>,
@@ -208,17 +230,15 @@ impl Session {
     ///
     /// As [`Session::access_token`].
     pub async fn token(&self, options: &TokenOptions) -> Result<Token> {
-        let key = options.cache_key();
-        match self.profile.cached(&key, options.min_valid) {
+        let asked = options.asked();
+        match self.profile.cached(&asked) {
             Some(cached) => Ok(self.present(supplied(cached))),
             None => {
-                let min_valid = options.min_valid;
-                self.supply(Request {
-                    key,
-                    min_valid,
+                let request = Request {
+                    asked,
                     ..Request::default()
-                })
-                .await
+                };
+                self.supply(request).await
             }
         }
     }
@@ -230,16 +250,48 @@ impl Session {
     ///
     /// As [`Session::access_token`].
     pub async fn replace(&self, refused: &AccessToken, options: &TokenOptions) -> Result<Token> {
-        let refused = Some(Fingerprint::of(refused.expose()));
-        let min_valid = options.min_valid;
-        let key = options.cache_key();
-        self.supply(Request {
-            key,
-            min_valid,
-            refused,
-            ..Request::default()
-        })
-        .await
+        let request = Request {
+            asked: options.asked(),
+            refused: Some(Fingerprint::of(refused.expose())),
+            insist: false,
+        };
+        self.supply(request).await
+    }
+
+    /// Does what an API's refusal of an access token asks for: gives the token
+    /// to repeat the request with, once, or the error that says what is
+    /// missing. `verdict` is [`Verdict::of`] the API's answer, and `options`
+    /// are those that the token was asked for with.
+    ///
+    /// ```no_run
+    /// # use vault_core::{AccessToken, Session, oauth::challenge::Verdict};
+    /// # use vault_core::session::TokenOptions;
+    /// # async fn example(session: Session, token: AccessToken) -> vault_core::Result<()> {
+    /// # let (status, www_authenticate) = (401, ["Bearer error=\"invalid_token\""]);
+    /// let verdict = Verdict::of(status, www_authenticate);
+    /// let other = session.refused(&token, &verdict, &TokenOptions::default()).await?;
+    /// # let _ = other;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ScopeInsufficient`] with [`Error::needed_scope`],
+    /// [`ErrorKind::StepUpRequired`], [`ErrorKind::AccessRefused`] if no token
+    /// helps: then nothing was refreshed. Else as [`Session::access_token`].
+    pub async fn refused(
+        &self,
+        refused: &AccessToken,
+        verdict: &Verdict,
+        options: &TokenOptions,
+    ) -> Result<Token> {
+        match verdict {
+            Verdict::RefreshAndRepeat => self.replace(refused, options).await,
+            // The token is good: the next proof carries the nonce.
+            Verdict::DpopNonce => self.token(options).await,
+            verdict => Err(verdict.error()),
+        }
     }
 
     /// Refreshes now, because a person asks: also while others stay away from
@@ -254,14 +306,12 @@ impl Session {
             .stored(&key)
             .await?
             .map(|cached| Fingerprint::of(cached.token.expose()));
-        let min_valid = options.min_valid;
-        self.supply(Request {
-            key,
-            min_valid,
+        let request = Request {
+            asked: options.asked(),
             refused,
             insist: true,
-        })
-        .await
+        };
+        self.supply(request).await
     }
 
     /// Renews the token ahead of its end, for as long as the guard lives:
@@ -446,9 +496,7 @@ impl Session {
             access_token: supplied.token.token,
             scope: supplied.token.granted_scope,
             refreshed: supplied.refreshed,
-            served_despite: supplied
-                .failure
-                .map(|failure| describe(failure, &self.profile.names, None).kind()),
+            served_despite: supplied.failure,
         }
     }
 
@@ -473,6 +521,7 @@ impl Session {
             refused,
             unconfirmed,
             backing_off,
+            client_refused,
         } = login;
         let storage = profile.storage()?;
         let store = profile.store_in_use()?;
@@ -484,6 +533,7 @@ impl Session {
                 None if unconfirmed && record.settings.policy.strict => {
                     LoginState::RotationUnconfirmed
                 }
+                None if client_refused => LoginState::ClientRefused,
                 None => LoginState::LoggedIn,
             },
             refusal: refused,
@@ -509,6 +559,7 @@ impl Session {
                     fingerprint: Fingerprint::of(cached.token.expose()),
                     expires_in: cached.life.left(&now),
                     expires_at_ms: cached.life.ends_at_wall_ms(),
+                    is_the_logins_own: cached.key.is_the_logins_own(),
                     scope: cached.key.scope,
                     resource: cached.key.resource,
                     audience: cached.key.audience,
@@ -546,7 +597,7 @@ async fn serve(
         return;
     }
     if request.refused.is_none() {
-        if let Some(cached) = profile.cached(&request.key, request.min_valid) {
+        if let Some(cached) = profile.cached(&request.asked) {
             drop(reply.send(Ok(supplied(cached))));
             return;
         }
@@ -554,13 +605,14 @@ async fn serve(
         if !request.insist
             && let Some(failure) = profile.failed_since(began)
         {
-            let failure = match profile.cached_while_valid(&request.key) {
+            let error = describe(failure, &profile.names, None);
+            let failure = match profile.cached_while_valid(&request.asked) {
                 Some(token) => Ok(Supplied {
                     token,
                     refreshed: false,
-                    failure: Some(failure),
+                    failure: Some(error.kind()),
                 }),
-                None => Err(describe(failure, &profile.names, None)),
+                None => Err(error),
             };
             drop(reply.send(failure));
             return;
@@ -592,14 +644,15 @@ impl Blocking<'_> {
     ///
     /// As there.
     pub fn token(&self, options: &TokenOptions) -> Result<Token> {
-        let key = options.cache_key();
+        let asked = options.asked();
         let profile = &self.0.profile;
-        if let Some(cached) = profile.cached(&key, options.min_valid) {
+        if let Some(cached) = profile.cached(&asked) {
             return Ok(self.0.present(supplied(cached)));
         }
+        let now = profile.now();
         if let Look::Login(login) = self.look()?
-            && let Some(cached) = login.record.access(&key)
-            && is_fresh(cached, options.min_valid, &profile.now())
+            && let Some(cached) = serving(login.record.access_tokens.iter(), &asked, &now)
+            && is_fresh(cached, asked.min_valid, &now)
         {
             return Ok(self.0.present(supplied(cached.clone())));
         }
@@ -613,6 +666,20 @@ impl Blocking<'_> {
     /// As there.
     pub fn replace(&self, refused: &AccessToken, options: &TokenOptions) -> Result<Token> {
         pollster::block_on(self.0.replace(refused, options))
+    }
+
+    /// See [`Session::refused`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn refused(
+        &self,
+        refused: &AccessToken,
+        verdict: &Verdict,
+        options: &TokenOptions,
+    ) -> Result<Token> {
+        pollster::block_on(self.0.refused(refused, verdict, options))
     }
 
     /// See [`Session::refresh_now`].

@@ -2,6 +2,8 @@
 //! each of them. They say *that* something changed and how the last attempt
 //! ended, never what a token is; losing them loses nothing.
 
+pub(crate) mod refusals;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -95,7 +97,8 @@ impl Shared {
         self.failure()
     }
 
-    fn failure(&self) -> Option<Failure> {
+    /// Why the newest attempt failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Failure> {
         let [number, ..] = self.word(FAILURE).load(Ordering::Acquire).to_le_bytes();
         Failure::from_number(number)
     }
@@ -116,6 +119,7 @@ impl Shared {
             | Failure::ServerUnavailable
             | Failure::AnswerUnusable
             | Failure::RefusedWithoutReason => policy::back_off(failures, retry_after, jitter),
+            Failure::ClientRefused => policy::refusal_back_off(failures, retry_after, jitter),
             _ => Duration::ZERO,
         };
         if self.writable() {

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use vault_platform::clock::Now;
 use vault_platform::counters::SharedWords;
 use vault_platform::folder::{PreparedFile, StateFolder};
 use vault_platform::lock::LockFile;
@@ -19,9 +20,10 @@ use vault_platform::store::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
 use crate::record::{
-    FolderMark, KeyItem, LoginRecord, Mark, RecordError, SealedHeader, TokenItem, Tombstone,
-    sealed_name,
+    CacheKey, FolderMark, KeyItem, LoginRecord, Mark, RecordError, SealedHeader, TokenItem,
+    Tombstone, sealed_name,
 };
+use crate::refresh::protocol::Failure;
 use crate::shared::{self, Shared};
 
 const FOLDER: &str = "folder";
@@ -257,6 +259,22 @@ impl Storage {
 
     pub(crate) fn remove_mark(&self) -> Result<()> {
         Ok(self.folder.remove(MARK)?)
+    }
+
+    /// Whether to stay away from the server with this request, why and for how
+    /// long.
+    pub(crate) fn left_alone(
+        &self,
+        key: &KeyItem,
+        request: &CacheKey,
+        now: &Now,
+    ) -> Option<(Failure, Duration)> {
+        let refusal = || {
+            let name = request.name(&key.key, now.boot);
+            let (_, left) = self.shared.refusal_of(name, now)?;
+            Some((Failure::RequestRefused, left))
+        };
+        self.shared.backing_off(now).or_else(refusal)
     }
 
     /// Reads and opens the sealed file that the key names.

@@ -102,6 +102,8 @@ impl Place {
             key_file: self.key_file.clone(),
             tasks: TASKS,
             lock_timeout_ms: 30_000,
+            resources: Vec::new(),
+            refused: false,
             faults: Vec::new(),
         }
     }

@@ -153,6 +153,13 @@ impl AuthorizationServer {
         self.shared.inner().grants.is_current(refresh_token)
     }
 
+    /// The resources (RFC 8707) that an access token is for, told by the
+    /// [`fingerprint`](super::fingerprint) of the token; none for an unknown token.
+    pub fn resources_of(&self, fingerprint: &str) -> Option<Vec<String>> {
+        let inner = self.shared.inner();
+        inner.grants.resources_of(fingerprint).map(<[_]>::to_vec)
+    }
+
     /// Whether an access token is good at this moment.
     pub fn is_valid_access_token(&self, access_token: &str) -> bool {
         let now = self.shared.now();

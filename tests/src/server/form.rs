@@ -38,12 +38,11 @@ impl Parameters {
         ))
     }
 
-    /// The values of `resource`.
+    /// The values of `resource`, and of `audience`, by which some servers mean the same.
     pub(super) fn resources(&self) -> Vec<String> {
-        let resources = self
-            .0
-            .iter()
-            .filter(|(name, value)| name == "resource" && !value.is_empty());
+        let resources = self.0.iter().filter(|(name, value)| {
+            matches!(name.as_str(), "resource" | "audience") && !value.is_empty()
+        });
         resources.map(|(_, value)| value.clone()).collect()
     }
 }

@@ -71,6 +71,8 @@ impl Scene {
             key_file: Some(self.key_file()),
             tasks,
             lock_timeout_ms: 30_000,
+            resources: Vec::new(),
+            refused: false,
             faults: Vec::new(),
         }
     }

@@ -21,5 +21,7 @@ mod keyring;
 mod locks;
 mod oidc;
 #[cfg(target_os = "linux")]
+mod resources;
+#[cfg(target_os = "linux")]
 mod scene;
 mod support;

@@ -279,6 +279,8 @@ fn eight_processes_of_four_tasks_refresh_once_a_rotation() {
         key_file: Some(sandbox.key_file()),
         tasks: 4,
         lock_timeout_ms: 30_000,
+        resources: Vec::new(),
+        refused: false,
         faults: Vec::new(),
     };
     let contender = || Command::new(env!("CARGO_BIN_EXE_contender"));

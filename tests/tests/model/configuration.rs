@@ -8,8 +8,8 @@ use vault_core::refresh::policy::RotationPolicy;
 use super::process::{Kind, Process};
 use super::sabotage::Sabotage;
 use super::world::{
-    AccessToken, Copied, Counters, Family, Faults, Folder, Item, Record, SealedFile, Store,
-    Witness, World,
+    AccessRequest, AccessToken, Copied, Counters, Family, Faults, Folder, Item, Record, SealedFile,
+    Store, Witness, World,
 };
 
 /// What the authorization server does with a token that comes again.
@@ -111,6 +111,7 @@ impl Configuration {
                 settled: true,
                 failure: None,
                 backing_off: false,
+                narrow_refused: false,
             },
             server: Default::default(),
             stray: Vec::new(),
@@ -120,7 +121,12 @@ impl Configuration {
         };
         world.folder.sealed[0] = SealedFile::Present(Record {
             refresh,
-            access: Some(AccessToken { number: 0, since }),
+            access: Some(AccessToken {
+                number: 0,
+                since,
+                request: AccessRequest::Own,
+            }),
+            narrow: None,
             policy_known: true,
         });
         world.server[0] = Family::new();

@@ -9,7 +9,8 @@ use super::process::{Machine, Process};
 use super::refreshing::{LOCAL, write_item, write_store};
 use super::step::Choice;
 use super::world::{
-    AccessToken, Copied, Family, LOGINS, Login, Record, SealedFile, StoreWrite, World,
+    AccessRequest, AccessToken, Copied, Family, LOGINS, Login, Record, SealedFile, StoreWrite,
+    World,
 };
 
 const FIRST: Copied = Copied {
@@ -35,7 +36,9 @@ impl Process {
             access: Some(AccessToken {
                 number: 0,
                 since: world.epoch,
+                request: AccessRequest::Own,
             }),
+            narrow: None,
             policy_known: true,
         });
         self.run(Machine::Install(Install::default()), world, configuration);

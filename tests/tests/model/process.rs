@@ -16,7 +16,9 @@ use vault_core::refresh::protocol::refresh::{Refresh, Want};
 use vault_core::refresh::protocol::{Access, Effect, Event, Failure, Outcome, StoredCopy};
 
 use super::configuration::Configuration;
-use super::world::{AccessToken, Copied, Login, Mark, Record, Request, Rule, World, bit};
+use super::world::{
+    AccessRequest, AccessToken, Copied, Login, Mark, Record, Request, Rule, World, bit,
+};
 
 /// What a process is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +26,8 @@ pub(crate) enum Kind {
     Refresh,
     /// After a 401: the login's first access token was refused.
     Forced,
+    /// For a token of one resource, from the same refresh token.
+    Narrow,
     /// A person asks.
     Insisting,
     Login,
@@ -188,6 +192,14 @@ impl Process {
         matches!(self.life, Life::Preparing | Life::Running)
     }
 
+    /// What it asks for.
+    pub(crate) fn request(&self) -> AccessRequest {
+        match self.kind {
+            Kind::Narrow => AccessRequest::Narrow,
+            _ => AccessRequest::Own,
+        }
+    }
+
     fn want(&self) -> Want {
         Want {
             refused: (self.kind == Kind::Forced).then(|| access_fingerprint(0, 0)),
@@ -199,7 +211,7 @@ impl Process {
     pub(crate) fn start(&mut self, world: &mut World, configuration: &Configuration) {
         self.ended_before = world.witness.ended;
         match self.kind {
-            Kind::Refresh | Kind::Forced | Kind::Insisting => {
+            Kind::Refresh | Kind::Forced | Kind::Narrow | Kind::Insisting => {
                 let machine = Machine::Refresh(Box::new(Refresh::new(self.want())));
                 self.run(machine, world, configuration);
             }
@@ -265,8 +277,10 @@ impl Process {
             Outcome::Adopted | Outcome::Refreshed | Outcome::ServedValid(_)
         ) {
             witness.breaks(Rule::EndedWithoutToken, self.token.is_none());
-            if let Some((login, _)) = self.token {
+            if let Some((login, access)) = self.token {
                 witness.breaks(Rule::LogoutUndone, self.ended_before & bit(login) != 0);
+                let another = access.request != self.request();
+                witness.breaks(Rule::ServedAnotherRequest, another);
             }
         }
         if let Outcome::LoggedOut { .. } = outcome {
@@ -300,7 +314,7 @@ impl Process {
 
     pub(crate) fn access_facts(&self, record: &Record, epoch: u8) -> Option<Access> {
         let login = self.claim.as_ref().map(|claim| claim.login).or(self.known);
-        let access = record.access?;
+        let access = record.access(self.request())?;
         Some(Access {
             fingerprint: access_fingerprint(login.unwrap_or_default(), access.number),
             fresh: access.since == epoch,
@@ -325,7 +339,7 @@ pub(crate) fn login_id(login: Login) -> LoginId {
     LoginId([login; 16])
 }
 
-fn access_fingerprint(login: Login, number: u8) -> Fingerprint {
+pub(crate) fn access_fingerprint(login: Login, number: u8) -> Fingerprint {
     Fingerprint([0x80 | login << 4 | number; 16])
 }
 

@@ -27,6 +27,8 @@ pub(crate) const NO_REUSE: &str = "reuse is never provoked";
 pub(crate) const POLICY: &str = "a token is sent again only as the policy allows";
 pub(crate) const SERVED: &str = "a process alone gets a token";
 pub(crate) const REFRESHED: &str = "somebody gets a new token";
+pub(crate) const ITS_OWN: &str = "a token serves the request it was made for";
+pub(crate) const ONE_EACH: &str = "each request costs one refresh";
 pub(crate) const ONE_ROTATION: &str = "many with the same refused token cause one refresh";
 
 fn keeps(world: &World, rule: Rule) -> bool {
@@ -64,12 +66,20 @@ pub(crate) fn properties(configuration: &Configuration) -> Vec<Property<Model>> 
         }),
         Property::always(NO_REUSE, |_, world| keeps(world, Rule::ReuseProvoked)),
         Property::always(POLICY, |_, world| keeps(world, Rule::ReplayAgainstPolicy)),
+        Property::always(ITS_OWN, |_, world| keeps(world, Rule::ServedAnotherRequest)),
         Property::always(SERVED, |model: &Model, world| is_served(world, &model.0)),
     ];
     let refreshes = |kind: &Kind| !matches!(kind, Kind::Login | Kind::Logout);
     if configuration.processes.iter().any(refreshes) {
         properties.push(Property::sometimes(REFRESHED, |_, world: &World| {
             world.witness.refreshed
+        }));
+    }
+    let asks = |kind: &Kind| matches!(kind, Kind::Refresh | Kind::Narrow);
+    let harmless = configuration.faults == Faults::NONE;
+    if harmless && configuration.processes.iter().all(asks) {
+        properties.push(Property::always(ONE_EACH, |_, world: &World| {
+            world.witness.rotations <= 2
         }));
     }
     if configuration

@@ -8,7 +8,7 @@ use vault_core::refresh::protocol::{
 
 use super::configuration::Configuration;
 use super::process::{
-    Claim, Process, RotationPolicyName, Seen, Wire, age, login_id, policy, stored_copy,
+    Claim, Kind, Process, RotationPolicyName, Seen, Wire, age, login_id, policy, stored_copy,
 };
 use super::step::Choice;
 use super::world::{
@@ -111,6 +111,15 @@ impl Process {
         Some(event)
     }
 
+    fn left_alone(&self, world: &World) -> Option<Failure> {
+        let counters = &world.counters;
+        let refused = counters.narrow_refused && self.kind == Kind::Narrow;
+        counters
+            .failure
+            .filter(|_| counters.backing_off)
+            .or(refused.then_some(Failure::RequestRefused))
+    }
+
     fn claimed(&self) -> &Claim {
         self.claim.as_ref().expect("something was claimed")
     }
@@ -159,7 +168,8 @@ impl Process {
             Look::Damaged => Event::Looked(Sight::Damaged),
             Look::ItemMissing => LOCAL,
             Look::Login(login, record) => {
-                self.token = record.access.map(|access| (login, access));
+                let access = record.access(self.request());
+                self.token = access.map(|access| (login, access));
                 if configuration.sabotage.keeps_looked() && self.looked_record.is_none() {
                     self.looked_record = Some(record);
                 }
@@ -170,7 +180,7 @@ impl Process {
                 Event::Looked(Sight::Login {
                     access: self.access_facts(&record, world.epoch),
                     refused: mark.is_some_and(|mark| mark.refused),
-                    backing_off: backing_off(world),
+                    backing_off: self.left_alone(world),
                 })
             }
         })
@@ -267,7 +277,7 @@ impl Process {
         let claim = self.claimed().clone();
         self.token = claim
             .record
-            .and_then(|record| record.access)
+            .and_then(|record| record.access(self.request()))
             .map(|access| (login, access));
         let damaged = world.folder.sealed[usize::from(login)] == SealedFile::Damaged;
         let claimed = Claimed {
@@ -291,7 +301,7 @@ impl Process {
                 .record
                 .and_then(|record| self.access_facts(&record, world.epoch)),
             settled: world.counters.settled,
-            backing_off: backing_off(world),
+            backing_off: self.left_alone(world),
             policy: policy(claim.policy, configuration),
         };
         Event::Claimed(claimed)
@@ -329,6 +339,7 @@ impl Process {
             None => Record {
                 refresh: item,
                 access: None,
+                narrow: None,
                 policy_known: false,
             },
         };
@@ -424,22 +435,27 @@ impl Process {
             (Wire::Leaving(_), Choice::NoReason) => {
                 Some(self.answered(Answer::RefusedWithoutReason, world))
             }
+            (Wire::Leaving(_), Choice::RefusedRequest) => {
+                Some(self.answered(Answer::RequestRefused, world))
+            }
             (Wire::Coming(Err(())), _) => Some(self.answered(Answer::InvalidGrant, world)),
             (Wire::Coming(Ok((token, since))), choice) => {
                 let usable = choice != Choice::RefreshTokenOnly;
+                let request = self.request();
                 let claim = self.claim.as_mut().expect("something was claimed");
                 let before = claim.record.take().expect("it was sent");
                 let access = AccessToken {
                     number: token,
                     since,
+                    request,
                 };
+                let after = if usable { before.with(access) } else { before };
                 self.received = Some(Record {
                     refresh: Copied {
                         generation: before.refresh.generation + 1,
                         token,
                     },
-                    access: if usable { Some(access) } else { before.access },
-                    ..before
+                    ..after
                 });
                 Some(self.answered(Answer::Granted { usable }, world))
             }
@@ -558,13 +574,18 @@ impl Process {
             .breaks(Rule::HandedOutUncommitted, !self.committed);
         let undone = self.ended_before & bit(login) != 0;
         world.witness.breaks(Rule::LogoutUndone, undone);
-        let access = self.received.and_then(|record| record.access);
+        if self.kind == Kind::Narrow {
+            world.counters.narrow_refused = false;
+        }
+        let request = self.request();
+        let access = self.received.and_then(|record| record.access(request));
         self.token = access.map(|access| (login, access));
         Event::Done
     }
 
     fn share_failure(&mut self, failure: Failure, world: &mut World) -> Event {
         if failure == Failure::RequestRefused {
+            world.counters.narrow_refused = true;
             return Event::Done;
         }
         world.counters.failure = Some(failure);
@@ -580,13 +601,6 @@ impl Process {
         }
         Event::Done
     }
-}
-
-fn backing_off(world: &World) -> Option<Failure> {
-    world
-        .counters
-        .failure
-        .filter(|_| world.counters.backing_off)
 }
 
 pub(crate) fn look_without_key(world: &World) -> Look {

@@ -1,7 +1,7 @@
 //! The configurations in which every rule holds.
 
 use super::configuration::{Configuration, EXPIRED, FRESH, Server, VALID};
-use super::process::Kind::{self, Forced, Insisting, Login, Logout, Refresh};
+use super::process::Kind::{self, Forced, Insisting, Login, Logout, Narrow, Refresh};
 use super::report;
 use super::world::Faults;
 
@@ -112,6 +112,53 @@ fn model_of_three_processes_that_refresh() {
         },
     ));
     explore("refreshing", configurations);
+}
+
+#[test]
+fn model_of_two_requests_from_one_refresh_token() {
+    let two = &[Refresh, Narrow];
+    let crash = Faults { crashes: 1, ..NONE };
+    explore(
+        "one login, two access tokens",
+        vec![
+            run(
+                "2 refresh, 2 narrow",
+                &[Refresh, Refresh, Narrow, Narrow],
+                NONE,
+            ),
+            run(
+                "refresh, 2 narrow, crash",
+                &[Refresh, Narrow, Narrow],
+                crash,
+            ),
+            run(
+                "refresh, narrow, refused, network faults, time",
+                two,
+                Faults {
+                    network: depth(),
+                    time: 1,
+                    ..crash
+                },
+            ),
+            run(
+                "refresh, narrow, store and folder faults, crash",
+                two,
+                Faults {
+                    store: 1,
+                    folder: 1,
+                    ..crash
+                },
+            ),
+            from(
+                &[EXPIRED],
+                run(
+                    "refresh, narrow, logout, stopped",
+                    &[Refresh, Narrow, Logout],
+                    Faults { late: 1, ..NONE },
+                ),
+            ),
+        ],
+    );
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //! must find every one, or it would not find the same mistake in the code.
 
 use vault_core::identity::Generation;
-use vault_core::refresh::protocol::{Answer, Effect, Event, Failure, SealedCopy};
+use vault_core::refresh::protocol::{Access, Answer, Effect, Event, Failure, SealedCopy, Sight};
 
-use super::process::{Kind, Process, RotationPolicyName, stored_copy};
+use super::process::{Kind, Process, RotationPolicyName, access_fingerprint, stored_copy};
 use super::world::{SealedFile, World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,12 @@ pub(crate) enum Sabotage {
     /// All tombstones are in one file, which a logout reads and then writes: of
     /// two at once, one is lost.
     TombstonesOverwritten,
+    /// Whatever is stored serves a request.
+    AdoptAnotherRequest,
+    /// What was refused to a narrow request was refused to the login.
+    NarrowRefusalEndsLogin,
+    /// A process that waited refreshes its own request without the lock.
+    NarrowWithoutLock,
 }
 
 impl Sabotage {
@@ -153,6 +159,41 @@ impl Sabotage {
                 process.committed = true;
                 Event::Done
             }
+            (
+                Self::AdoptAnotherRequest,
+                Event::Looked(Sight::Login {
+                    access: None,
+                    refused,
+                    backing_off,
+                }),
+            ) => {
+                let login = process.known.unwrap_or_default();
+                let record = world.folder.sealed[usize::from(login)].record();
+                let other = record.and_then(|record| record.access);
+                process.token = other.map(|access| (login, access));
+                let access = other.map(|access| Access {
+                    fingerprint: access_fingerprint(login, access.number),
+                    fresh: access.since == world.epoch,
+                    valid: access.since + 1 >= world.epoch,
+                });
+                Event::Looked(Sight::Login {
+                    access,
+                    refused,
+                    backing_off,
+                })
+            }
+            (
+                Self::NarrowRefusalEndsLogin,
+                Event::Answered {
+                    answer: Answer::RequestRefused,
+                    since_first_send,
+                    access,
+                },
+            ) => Event::Answered {
+                answer: Answer::InvalidGrant,
+                since_first_send,
+                access,
+            },
             (Self::RetryWithoutEnd, Event::Claimed(mut claimed)) => {
                 claimed.policy.retries = 9;
                 Event::Claimed(claimed)
@@ -170,6 +211,9 @@ impl Sabotage {
     ) -> Option<Event> {
         match (self, effect) {
             (Self::NoLock, Effect::TryLock) => return Some(Event::Locked),
+            (Self::NarrowWithoutLock, Effect::TryLock) if process.kind == Kind::Narrow => {
+                return Some(Event::Locked);
+            }
             (Self::SkipMark, Effect::Mark { .. }) => {
                 process.first_sent = world.epoch;
                 return Some(Event::Done);

@@ -1,10 +1,10 @@
 //! Each sabotage, and the rule by which the checker finds it.
 
 use super::configuration::{Configuration, EXPIRED, FRESH, Server, VALID};
-use super::process::Kind::{self, Login, Logout, Refresh};
+use super::process::Kind::{self, Login, Logout, Narrow, Refresh};
 use super::properties::{
-    COMMITTED, ENDS, FINAL, MARKED, NEVER_DROPPED, NEVER_OLDER, NEVER_REPLACED, NEWEST_KEPT,
-    NO_REUSE, ONE_IN_FLIGHT, POLICY, PREPARED, SERVED, TRANSIENT,
+    COMMITTED, ENDS, FINAL, ITS_OWN, MARKED, NEVER_DROPPED, NEVER_OLDER, NEVER_REPLACED,
+    NEWEST_KEPT, NO_REUSE, ONE_IN_FLIGHT, POLICY, PREPARED, SERVED, TRANSIENT,
 };
 use super::report;
 use super::sabotage::Sabotage;
@@ -23,6 +23,7 @@ const NONE: Faults = Faults::NONE;
 const CRASH: Faults = Faults { crashes: 1, ..NONE };
 const NETWORK: Faults = Faults { network: 1, ..NONE };
 const TWO: &[Kind] = &[Refresh, Refresh];
+const TWO_REQUESTS: &[Kind] = &[Refresh, Narrow];
 
 const CASES: &[Case] = &[
     case(
@@ -123,6 +124,28 @@ const CASES: &[Case] = &[
         TWO,
         NETWORK,
     ),
+    case(
+        Sabotage::NarrowRefusalEndsLogin,
+        TRANSIENT,
+        Server::Strict,
+        TWO_REQUESTS,
+        NETWORK,
+    ),
+    case(
+        Sabotage::NarrowWithoutLock,
+        ONE_IN_FLIGHT,
+        Server::Strict,
+        TWO_REQUESTS,
+        NONE,
+    ),
+    Case {
+        sabotage: Sabotage::AdoptAnotherRequest,
+        found_by: ITS_OWN,
+        server: Server::Strict,
+        processes: TWO_REQUESTS,
+        faults: NONE,
+        access_ages: &[FRESH],
+    },
     case(Sabotage::LeaveTheMark, SERVED, Server::Strict, TWO, NETWORK),
     case(
         Sabotage::UnlinkOldFirst,

@@ -32,6 +32,8 @@ pub(crate) enum Choice {
     Busy,
     /// The server refuses and says no reason.
     NoReason,
+    /// The server refuses a narrow request for what it asks.
+    RefusedRequest,
     /// No answer, and the request may still arrive.
     Unanswered,
     /// The server acts and its answer is lost.
@@ -107,7 +109,8 @@ impl World {
         if self.left.time > 0 && !self.processes.iter().any(leaving) {
             actions.push(Action::TimePasses);
         }
-        if self.counters.backing_off && self.processes.iter().any(Process::is_live) {
+        let is_left_alone = self.counters.backing_off || self.counters.narrow_refused;
+        if is_left_alone && self.processes.iter().any(Process::is_live) {
             actions.push(Action::BackOffEnds);
         }
         actions.extend((0..self.store.late.len()).map(Action::Lands));
@@ -271,6 +274,9 @@ impl World {
             Some(Wire::Leaving(_)) => {
                 choose(Choice::Busy);
                 choose(Choice::NoReason);
+                if process.kind == Kind::Narrow {
+                    choose(Choice::RefusedRequest);
+                }
                 choose(Choice::Unanswered);
                 choose(Choice::ActedLost);
             }
@@ -328,7 +334,10 @@ impl World {
                 world.counters.backing_off = false;
                 world.stray.clear();
             }
-            Action::BackOffEnds => world.counters.backing_off = false,
+            Action::BackOffEnds => {
+                world.counters.backing_off = false;
+                world.counters.narrow_refused = false;
+            }
             Action::Lands(index) => {
                 let write = world.store.late.remove(index);
                 world.land(write);
@@ -361,6 +370,7 @@ impl World {
             Choice::NotSent
             | Choice::Busy
             | Choice::NoReason
+            | Choice::RefusedRequest
             | Choice::Unanswered
             | Choice::ActedLost
             | Choice::RefreshTokenOnly => &mut left.network,
@@ -415,6 +425,7 @@ impl World {
         }
         self.store.late.clear();
         self.counters.backing_off = false;
+        self.counters.narrow_refused = false;
         if reverted {
             self.counters.failure = None;
             self.counters.settled = true;

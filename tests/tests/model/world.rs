@@ -34,6 +34,17 @@ pub(crate) struct Copied {
 pub(crate) struct AccessToken {
     pub(crate) number: u8,
     pub(crate) since: u8,
+    pub(crate) request: AccessRequest,
+}
+
+/// What an access token is asked for: the key of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum AccessRequest {
+    /// What the login itself asked for.
+    #[default]
+    Own,
+    /// One resource, say.
+    Narrow,
 }
 
 /// What a sealed file holds.
@@ -41,9 +52,28 @@ pub(crate) struct AccessToken {
 pub(crate) struct Record {
     pub(crate) refresh: Copied,
     pub(crate) access: Option<AccessToken>,
+    /// The one beside it, for a narrow request.
+    pub(crate) narrow: Option<AccessToken>,
     /// The login's rotation policy is known; a record that was rebuilt from
     /// the token item alone has the default one.
     pub(crate) policy_known: bool,
+}
+
+impl Record {
+    pub(crate) fn access(&self, request: AccessRequest) -> Option<AccessToken> {
+        match request {
+            AccessRequest::Own => self.access,
+            AccessRequest::Narrow => self.narrow,
+        }
+    }
+
+    pub(crate) fn with(mut self, access: AccessToken) -> Self {
+        match access.request {
+            AccessRequest::Own => self.access = Some(access),
+            AccessRequest::Narrow => self.narrow = Some(access),
+        }
+        self
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -123,6 +153,8 @@ pub(crate) struct Counters {
     pub(crate) settled: bool,
     pub(crate) failure: Option<Failure>,
     pub(crate) backing_off: bool,
+    /// The narrow request was refused, and is left alone.
+    pub(crate) narrow_refused: bool,
 }
 
 /// One login at the server. The tokens `oldest..=newest` are good: more than
@@ -240,6 +272,7 @@ pub(crate) enum Rule {
     ReplayAgainstPolicy = 1 << 8,
     EndedWithoutToken = 1 << 9,
     LockLeftBehind = 1 << 10,
+    ServedAnotherRequest = 1 << 11,
 }
 
 /// What is remembered for the properties only.

@@ -226,6 +226,12 @@ impl Doctor<'_> {
                 self.note(code, check, Verdict::Passed, message);
                 true
             }
+            Ok(stored) if stored.state == LoginState::ClientRefused => {
+                let message = "the authorization server refuses this client";
+                let error = Error::new(ErrorKind::ClientRefused, message);
+                self.failed(code, check, &error);
+                true
+            }
             Ok(stored) => {
                 let kind = match stored.state {
                     LoginState::RotationUnconfirmed => ErrorKind::RotationUnconfirmed,

@@ -122,6 +122,7 @@ pub(super) fn state_name(state: LoginState) -> &'static str {
         LoginState::LoggedIn => "logged in",
         LoginState::LoginRequired => "login required",
         LoginState::RotationUnconfirmed => "rotation unconfirmed",
+        LoginState::ClientRefused => "client refused",
         LoginState::LoggedOut => "logged out",
         _ => "unknown",
     }

@@ -75,6 +75,8 @@ struct ShownToken<'a> {
     /// What was asked for; empty is what the login itself asked for.
     scope: &'a [String],
     resource: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<&'a str>,
     granted_scope: Option<&'a [String]>,
     expires_at: Option<String>,
     /// Seconds.
@@ -117,6 +119,7 @@ impl<'a> Shown<'a> {
             token: Secret::new(stored.token.expose(), arguments.reveal),
             scope: &stored.scope,
             resource: &stored.resource,
+            audience: stored.audience.as_deref(),
             granted_scope: stored.granted_scope.as_deref(),
             expires_at: stored.expires_at_ms.map(times::rfc3339),
             expires_in: stored.expires_in.map(|left| left.as_secs()),
@@ -203,6 +206,9 @@ impl<'a> Shown<'a> {
                 if !asked.is_empty() {
                     line(name, &visible(&asked.join(" ")));
                 }
+            }
+            if let Some(audience) = token.audience {
+                line("  audience", &visible(audience));
             }
             if let Some(granted) = token.granted_scope {
                 line("  granted", &visible(&granted.join(" ")));

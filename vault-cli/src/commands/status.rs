@@ -33,12 +33,13 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     };
     let exit = match stored.state {
         LoginState::LoggedIn => Exit::Done,
+        LoginState::ClientRefused => Exit::Failed,
         _ => Exit::LoginRequired,
     };
     let token = stored
         .access_tokens
         .iter()
-        .find(|token| token.scope.is_empty() && token.resource.is_empty());
+        .find(|token| token.is_the_logins_own);
     let policy = super::show::policy(&stored.rotation_policy);
     if output.json {
         output.document(&json!({

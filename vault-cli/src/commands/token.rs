@@ -16,6 +16,9 @@ pub(crate) fn run(context: &Context, arguments: args::Token) -> Result<Exit, Pro
     if let Some(resource) = &arguments.resource {
         options = options.resource(resource);
     }
+    if let Some(audience) = arguments.audience {
+        options = options.audience(audience);
+    }
     if let Some(min_valid) = arguments.min_valid {
         options = options.min_valid(min_valid);
     }

@@ -8,6 +8,7 @@
 //! login flows.
 
 pub(crate) mod answer;
+pub mod challenge;
 pub(crate) mod client;
 pub(crate) mod discovery;
 pub(crate) mod form;

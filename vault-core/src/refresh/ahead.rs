@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::driver::{self, Request};
 use super::policy;
 use crate::profile::{Look, Profile, Waiting};
-use crate::record::{CacheKey, CachedToken};
+use crate::record::{Asked, CacheKey, CachedToken};
 
 /// No sleep is longer: the runtime's timers stand still while the machine
 /// sleeps.
@@ -72,7 +72,11 @@ pub(crate) async fn keep_fresh(
 }
 
 async fn current(profile: &Profile, key: &CacheKey) -> Option<CachedToken> {
-    if let Some(cached) = profile.cached(key, None) {
+    let asked = Asked {
+        key: key.clone(),
+        ..Asked::default()
+    };
+    if let Some(cached) = profile.cached(&asked) {
         return Some(cached);
     }
     match profile.look(Waiting::Task).await {
@@ -100,8 +104,11 @@ async fn refresh(profile: &Arc<Profile>, key: &CacheKey) -> bool {
         return true;
     };
     let request = Request {
-        key: key.clone(),
-        min_valid: cached.life.lifetime().map(policy::advisory_window),
+        asked: Asked {
+            key: key.clone(),
+            min_valid: cached.life.lifetime().map(policy::advisory_window),
+            allow_wider: false,
+        },
         ..Request::default()
     };
     let turn = profile.turn();

@@ -6,7 +6,6 @@
 //! gives it back only where the token is still the newest that is known.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use vault_platform::clock::Now;
 use vault_platform::lock::LockGuard;
@@ -18,7 +17,9 @@ use crate::life::Stamp;
 use crate::oauth::discovery::discover;
 use crate::oauth::token_endpoint::{Answer, Grant, TokenResponse, request_tokens};
 use crate::profile::{Profile, access_facts};
-use crate::record::{CacheKey, KeyItem, LoginRecord, LoginSettings, Mark, TokenItem, fingerprint};
+use crate::record::{
+    Asked, CacheKey, KeyItem, LoginRecord, LoginSettings, Mark, TokenItem, fingerprint,
+};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::{Claimed, MarkFacts, SealedCopy, StoredCopy};
 use crate::storage::{SealedReading, Storage};
@@ -69,8 +70,7 @@ impl Claim {
         lock: LockGuard,
         profile: &Profile,
         storage: &Storage,
-        cache_key: &CacheKey,
-        min_valid: Option<Duration>,
+        asked: &Asked,
     ) -> Result<(Self, Claimed)> {
         let key = storage.key_item().await?.ok_or_else(|| {
             Error::new(
@@ -115,9 +115,11 @@ impl Claim {
             }),
             access: record
                 .as_ref()
-                .and_then(|record| access_facts(record, cache_key, min_valid, &now)),
+                .and_then(|record| access_facts(record, asked, &now)),
             settled: storage.shared.version().is_some(),
-            backing_off: storage.shared.backing_off(&now).map(|(failure, _)| failure),
+            backing_off: storage
+                .left_alone(&key, &asked.key, &now)
+                .map(|left| left.0),
             policy: record
                 .as_ref()
                 .map_or(policy_without_record, |record| record.settings.policy),

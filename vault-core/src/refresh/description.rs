@@ -37,7 +37,7 @@ pub(crate) fn describe(failure: Failure, names: &Names, after: Option<Duration>)
         ),
         Failure::RequestRefused => (
             ErrorKind::RequestRefused,
-            "the authorization server refused the request".to_owned(),
+            format!("the authorization server refused the request{soon}"),
         ),
         Failure::NetworkUnavailable => (
             ErrorKind::NetworkUnavailable,
@@ -62,6 +62,10 @@ pub(crate) fn describe(failure: Failure, names: &Names, after: Option<Duration>)
         Failure::Local => (
             ErrorKind::StateFolderUnwritable,
             "the store or the state folder failed in the process that refreshed".to_owned(),
+        ),
+        Failure::ClientRefused => (
+            ErrorKind::ClientRefused,
+            format!("the authorization server refuses this client{soon}"),
         ),
         Failure::LockTimeout => (
             ErrorKind::LockTimeout,

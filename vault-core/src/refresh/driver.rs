@@ -22,8 +22,9 @@ use crate::exit::InFlight;
 use crate::fault;
 use crate::identity::Fingerprint;
 use crate::life::Stamp;
-use crate::profile::{Look, Profile, Waiting, access_facts};
-use crate::record::{CacheKey, CachedToken, KeyItem, LoginRecord};
+use crate::profile::{Look, Profile, Waiting, access_facts, serving};
+use crate::record::{Asked, CachedToken, KeyItem, LoginRecord};
+use crate::shared::refusals::Reason;
 use crate::storage::Storage;
 
 /// How often the mark of a token that was not spent is put back once more.
@@ -36,8 +37,7 @@ const ROOM: usize = 64 * 1024;
 /// What a caller asks for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
-    pub(crate) key: CacheKey,
-    pub(crate) min_valid: Option<Duration>,
+    pub(crate) asked: Asked,
     /// The access token that a resource refused.
     pub(crate) refused: Option<Fingerprint>,
     /// A person asks: see [`Want::insist`].
@@ -50,7 +50,7 @@ pub(crate) struct Supplied {
     pub(crate) token: CachedToken,
     pub(crate) refreshed: bool,
     /// The refresh that was due and failed, while the token is still valid.
-    pub(crate) failure: Option<Failure>,
+    pub(crate) failure: Option<ErrorKind>,
 }
 
 /// Makes or finds an access token. `reply` gets it as soon as it is committed;
@@ -298,14 +298,18 @@ impl Driver {
             Ok(Look::Ended(_)) => Event::Looked(Sight::Damaged),
             Ok(Look::Damaged) => Event::Looked(Sight::Damaged),
             Ok(Look::Login(login)) => {
-                let request = &self.request;
+                let asked = &self.request.asked;
                 let now = self.profile.now();
-                let access = access_facts(&login.record, &request.key, request.min_valid, &now);
-                let backing_off = login.backing_off.map(|(failure, pause)| {
+                let access = access_facts(&login.record, asked, &now);
+                let left_alone = self
+                    .storage
+                    .as_ref()
+                    .and_then(|storage| storage.left_alone(&login.key, &asked.key, &now));
+                let backing_off = left_alone.map(|(failure, pause)| {
                     self.retry_after = Some(pause);
                     failure
                 });
-                self.token = login.record.access(&request.key).cloned();
+                self.token = serving(login.record.access_tokens.iter(), asked, &now).cloned();
                 if fault::is_injected(fault::SKIP_READ_UNDER_LOCK) {
                     self.looked.get_or_insert(login.record);
                 }
@@ -367,16 +371,8 @@ impl Driver {
         let (Some(lock), Some(storage)) = (self.lock.take(), self.storage.clone()) else {
             return self.failed(Error::new(ErrorKind::Internal, "a claim without the lock"));
         };
-        let request = &self.request;
-        match Claim::take(
-            lock,
-            &self.profile,
-            &storage,
-            &request.key,
-            request.min_valid,
-        )
-        .await
-        {
+        let asked = &self.request.asked;
+        match Claim::take(lock, &self.profile, &storage, asked).await {
             Ok((claim, claimed)) => {
                 let (claim, claimed) = self.unless_skipped(claim, claimed);
                 if let Err(error) = storage.folder.sweep_temporaries() {
@@ -385,16 +381,15 @@ impl Driver {
                 if let Err(error) = self.complete_history(&storage, &claim, &claimed) {
                     tracing::debug!(?error, "the history could not be completed");
                 }
-                let key = &self.request.key;
+                let (asked, now) = (&self.request.asked, self.profile.now());
                 self.token = claim
                     .record()
-                    .and_then(|record| record.access(key))
+                    .and_then(|record| serving(record.access_tokens.iter(), asked, &now))
                     .cloned();
-                self.claim = Some(claim);
                 self.retry_after = storage
-                    .shared
-                    .backing_off(&self.profile.now())
+                    .left_alone(&claim.key, &asked.key, &now)
                     .map(|(_, pause)| pause);
+                self.claim = Some(claim);
                 Event::Claimed(claimed)
             }
             Err(error) => self.failed(error),
@@ -457,13 +452,13 @@ impl Driver {
         };
         let sent_at = self.stamp();
         let exchanged = claim
-            .exchange(&http, &self.request.key, &self.profile.now())
+            .exchange(&http, &self.request.asked.key, &self.profile.now())
             .await;
         let answer = match exchanged {
             Exchanged::Granted(held, response) => {
                 self.received = Some(next_record(
                     &held.before,
-                    &self.request.key,
+                    &self.request.asked.key,
                     response,
                     sent_at,
                     &self.profile.now(),
@@ -488,7 +483,7 @@ impl Driver {
                 Answer::Granted { usable: false }
             }
             Exchanged::Unspent(claim, answer) => {
-                let understood = understand(answer, self.request.key.is_the_logins_own());
+                let understood = understand(answer, self.request.asked.key.is_the_logins_own());
                 self.retry_after = understood.retry_after;
                 self.refusal = understood.refusal;
                 self.error = Some(understood.error);
@@ -516,9 +511,7 @@ impl Driver {
                 .received
                 .as_ref()
                 .or(self.claim.as_ref().and_then(Claim::record))
-                .and_then(|record| {
-                    access_facts(record, &self.request.key, self.request.min_valid, &now)
-                }),
+                .and_then(|record| access_facts(record, &self.request.asked, &now)),
         }
     }
 
@@ -587,11 +580,14 @@ impl Driver {
             && let Some(storage) = &self.storage
         {
             storage.shared.share_success();
+            if let Ok(name) = self.request_name() {
+                storage.shared.forget_refusal(name);
+            }
         }
         self.token = self
             .received
             .as_ref()
-            .and_then(|record| record.access(&self.request.key))
+            .and_then(|record| record.access(&self.request.asked.key))
             .cloned();
         // An answer without a usable access token is told at the end. A failure
         // on the way, of an earlier send or of the first try to commit, is past.
@@ -629,17 +625,26 @@ impl Driver {
 
     fn share_failure(&mut self, failure: Failure) -> Event {
         self.failure = Some(failure);
-        // What was refused to this request may be granted to another.
-        if failure != Failure::RequestRefused
-            && let Some(storage) = &self.storage
-        {
-            let now = self.profile.now();
-            let pause = storage
-                .shared
-                .share_failure(failure, self.retry_after, &now);
-            self.retry_after = Some(pause).filter(|pause| !pause.is_zero());
-        }
+        let (Some(storage), Ok(name)) = (&self.storage, self.request_name()) else {
+            return Event::Done;
+        };
+        let (shared, now) = (&storage.shared, self.profile.now());
+        let pause = match failure {
+            // What was refused to this request may be granted to another.
+            Failure::RequestRefused => {
+                let reason = Reason::of_code(self.refusal.as_deref().unwrap_or_default());
+                shared.share_refusal(name, reason, self.retry_after, &now)
+            }
+            failure => shared.share_failure(failure, self.retry_after, &now),
+        };
+        self.retry_after = Some(pause).filter(|pause| !pause.is_zero());
         Event::Done
+    }
+
+    /// What the request is called among processes.
+    fn request_name(&self) -> Result<u64> {
+        let boot = self.profile.now().boot;
+        Ok(self.request.asked.key.name(&self.key()?.key, boot))
     }
 
     /// Writes what people read. A failure that changed nothing leaves no trace.
@@ -672,6 +677,9 @@ impl Driver {
                 entry("unconfirmed", generation).append(&storage.folder, true)?;
                 ProfileSummary::restate(&storage.folder, LoginState::RotationUnconfirmed)
             }
+            Some(Failure::ClientRefused) => {
+                ProfileSummary::restate(&storage.folder, LoginState::ClientRefused)
+            }
             _ => Ok(()),
         }
     }
@@ -693,7 +701,7 @@ impl Driver {
             (Outcome::ServedValid(failure), Some(token)) => Ok(Supplied {
                 token,
                 refreshed: false,
-                failure: Some(failure),
+                failure: Some(self.describe(failure).kind()),
             }),
             (Outcome::Failed(failure), _) => Err(self.describe(failure)),
             _ => Err(Error::new(
@@ -712,7 +720,29 @@ impl Driver {
                 }
                 _ => error.after(self.retry_after),
             },
+            _ if failure == Failure::RequestRefused => self.refused_before(),
             _ => describe(failure, &self.profile.names, self.retry_after),
+        }
+    }
+
+    /// The server refused this very request a while ago.
+    fn refused_before(&self) -> Error {
+        let error = describe(
+            Failure::RequestRefused,
+            &self.profile.names,
+            self.retry_after,
+        );
+        let now = self.profile.now();
+        let known = self.profile.known_key().and_then(|key| {
+            let name = self.request.asked.key.name(&key.key, now.boot);
+            self.storage.as_ref()?.shared.refusal_of(name, &now)
+        });
+        match known.and_then(|(reason, _)| reason.code()) {
+            Some(code) => {
+                let message = format!("{error}; it said {code}");
+                Error::new(error.kind(), message).after(self.retry_after)
+            }
+            None => error,
         }
     }
 

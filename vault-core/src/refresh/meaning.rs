@@ -35,10 +35,16 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
             let told = description
                 .map(|text| format!(": {text}"))
                 .unwrap_or_default();
-            let (kind, meaning) = if error == "invalid_grant" && is_the_logins_own {
-                (ErrorKind::LoginRequired, Answer::InvalidGrant)
-            } else {
-                (ErrorKind::RequestRefused, Answer::RequestRefused)
+            let (kind, meaning) = match error.as_str() {
+                "invalid_grant" if is_the_logins_own => {
+                    (ErrorKind::LoginRequired, Answer::InvalidGrant)
+                }
+                // The client is looked at before the token: nothing was spent.
+                "invalid_client" | "unauthorized_client" => (
+                    ErrorKind::ClientRefused,
+                    Answer::NotActed(Failure::ClientRefused),
+                ),
+                _ => (ErrorKind::RequestRefused, Answer::RequestRefused),
             };
             let message = format!("the authorization server refused the refresh ({error}{told})");
             Understood {
@@ -79,5 +85,43 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
             ErrorKind::Internal,
             "an answer with tokens was taken for one without".to_owned(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(code: &str, is_the_logins_own: bool) -> (Answer, ErrorKind) {
+        let answer = ServerAnswer::Refused {
+            error: code.to_owned(),
+            description: None,
+        };
+        let understood = understand(answer, is_the_logins_own);
+        (understood.meaning, understood.error.kind())
+    }
+
+    #[test]
+    fn only_the_logins_own_request_can_end_the_login() {
+        let ended = (Answer::InvalidGrant, ErrorKind::LoginRequired);
+        let narrow = (Answer::RequestRefused, ErrorKind::RequestRefused);
+        assert_eq!(refusal("invalid_grant", true), ended);
+        assert_eq!(refusal("invalid_grant", false), narrow);
+        for code in ["invalid_target", "invalid_scope", "invalid_request", "new"] {
+            assert_eq!(refusal(code, true), narrow, "{code}");
+            assert_eq!(refusal(code, false), narrow, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_client_says_nothing_about_the_login() {
+        let refused = (
+            Answer::NotActed(Failure::ClientRefused),
+            ErrorKind::ClientRefused,
+        );
+        for code in ["invalid_client", "unauthorized_client"] {
+            assert_eq!(refusal(code, true), refused);
+            assert_eq!(refusal(code, false), refused);
+        }
     }
 }

@@ -139,6 +139,19 @@ pub fn back_off(failures: u32, retry_after: Option<Duration>, jitter: u8) -> Dur
         .max(spread)
 }
 
+/// How long all processes stay away with a request that the server has refused
+/// `refusals` times in a row for what it asks, or because of the client: that
+/// does not pass by itself, as a busy server does. From half a minute to ten.
+#[must_use]
+pub fn refusal_back_off(refusals: u32, retry_after: Option<Duration>, jitter: u8) -> Duration {
+    let doubled = Duration::from_secs(30) * 2_u32.pow(refusals.clamp(1, 6) - 1);
+    let spread = doubled.mul_f64(1.0 - f64::from(jitter) / 1024.0);
+    retry_after
+        .unwrap_or_default()
+        .max(spread)
+        .min(Duration::from_secs(600))
+}
+
 mod milliseconds {
     use std::time::Duration;
 
@@ -222,5 +235,13 @@ mod tests {
         assert!(back_off(9, None, 255) <= 10 * SECOND);
         assert_eq!(back_off(1, Some(42 * SECOND), 0), 42 * SECOND);
         assert_eq!(back_off(1, Some(86_400 * SECOND), 0), 600 * SECOND);
+    }
+
+    #[test]
+    fn a_refused_request_is_left_alone_for_longer() {
+        assert!(refusal_back_off(1, None, 255) > 20 * SECOND);
+        assert_eq!(refusal_back_off(1, None, 0), 30 * SECOND);
+        assert_eq!(refusal_back_off(u32::MAX, None, 0), 600 * SECOND);
+        assert_eq!(refusal_back_off(1, Some(45 * SECOND), 0), 45 * SECOND);
     }
 }

@@ -296,7 +296,8 @@ pub enum Failure {
     RotationUnconfirmed,
     /// The server refused without a reason.
     RefusedWithoutReason,
-    /// The server refused what was asked for.
+    /// The server refused what was asked for: told apart by the request, and
+    /// no word about others.
     RequestRefused,
     /// The server can't be reached.
     NetworkUnavailable,
@@ -313,11 +314,13 @@ pub enum Failure {
     Local,
     /// Another process held the lock for too long.
     LockTimeout,
+    /// The server refused the client, whatever it asks for.
+    ClientRefused,
 }
 
 impl Failure {
     /// Every failure that can be shared between processes as a number.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::NotLoggedIn,
         Self::LoggedOut,
         Self::LoginRequired,
@@ -331,6 +334,7 @@ impl Failure {
         Self::NewerVersion,
         Self::Local,
         Self::LockTimeout,
+        Self::ClientRefused,
     ];
 
     /// Reads a number that another process wrote.

@@ -10,8 +10,13 @@ use crate::oauth::{ClientCredential, jwt};
 use crate::record::{CacheKey, CachedToken, LoginRecord};
 use crate::token::RefreshToken;
 
-/// How many access tokens of one login are kept side by side.
+/// How many access tokens of one login are kept side by side, besides the
+/// login's own.
 const KEPT_TOKENS: usize = 64;
+
+/// And how much they may be together, in bytes, of which the newest counts in
+/// any case: a sealed file that grows without end could not be read some day.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// The record that follows when the server has answered.
 pub(crate) fn next_record(
@@ -27,17 +32,7 @@ pub(crate) fn next_record(
         token: response.access_token,
         granted_scope: response.scope,
     };
-    let still_alive = |cached: &&CachedToken| {
-        cached.key != *key && cached.life.left(now).is_none_or(|left| !left.is_zero())
-    };
-    let mut access_tokens: Vec<_> = before
-        .access_tokens
-        .iter()
-        .filter(still_alive)
-        .cloned()
-        .collect();
-    access_tokens.truncate(KEPT_TOKENS - 1);
-    access_tokens.insert(0, token);
+    let access_tokens = side_by_side(token, &before.access_tokens, now);
     LoginRecord {
         generation: before.generation.next(),
         // A server that does not rotate sends none: the old one goes on.
@@ -49,6 +44,30 @@ pub(crate) fn next_record(
         refreshed: sent_at,
         credential: before.credential.as_ref().map(ClientCredential::duplicate),
     }
+}
+
+/// The new token, and of the others what is still good: the login's own in any
+/// case, then the newest.
+fn side_by_side(new: CachedToken, others: &[CachedToken], now: &Now) -> Vec<CachedToken> {
+    let (mut count, mut bytes) = (0, 0);
+    let mut is_kept = |cached: &CachedToken| {
+        if cached.key.is_the_logins_own() {
+            return true;
+        }
+        count += 1;
+        bytes += cached.token.expose().len();
+        count <= KEPT_TOKENS && (bytes <= KEPT_BYTES || count == 1)
+    };
+    // The login's own is shown to people even when it has expired.
+    let is_alive = |cached: &CachedToken| {
+        let left = cached.life.left(now);
+        cached.key.is_the_logins_own() || left.is_none_or(|left| !left.is_zero())
+    };
+    let key = new.key.clone();
+    let others = others.iter().filter(|cached| cached.key != key);
+    let alive = others.filter(|cached| is_alive(cached)).cloned();
+    let all = std::iter::once(new).chain(alive);
+    all.filter(|cached| is_kept(cached)).collect()
 }
 
 /// How long an access token lives: as the server says, else as the token says
@@ -83,5 +102,71 @@ pub(crate) fn record_without_access_token(
         settings: before.settings.clone(),
         refreshed: sent_at,
         credential: before.credential.as_ref().map(ClientCredential::duplicate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vault_platform::clock::{Clock, ManualClock};
+
+    use super::*;
+    use crate::token::AccessToken;
+
+    fn cached(clock: &ManualClock, scope: &str, length: usize) -> CachedToken {
+        let scope = (!scope.is_empty()).then(|| scope.to_owned());
+        CachedToken {
+            key: CacheKey::new(None, None, scope),
+            token: AccessToken::new("t".repeat(length).into()),
+            life: Life {
+                since: Stamp::from(&clock.now()),
+                lifetime_ms: Some(60_000),
+                clock_offset_ms: None,
+            },
+            granted_scope: None,
+        }
+    }
+
+    fn scopes(tokens: &[CachedToken]) -> Vec<&str> {
+        let words = tokens.iter().map(|token| token.key.scope.first());
+        words.map(|word| word.map_or("", String::as_str)).collect()
+    }
+
+    #[test]
+    fn narrow_tokens_never_push_the_logins_own_out() {
+        let clock = ManualClock::new();
+        let mut kept = vec![cached(&clock, "", 10)];
+        for number in 0..200 {
+            let new = cached(&clock, &format!("s{number}"), 10);
+            kept = side_by_side(new, &kept, &clock.now());
+        }
+        assert_eq!(kept.len(), KEPT_TOKENS + 1);
+        assert_eq!(kept[0].key.scope, ["s199"]);
+        assert!(kept.iter().any(|token| token.key.is_the_logins_own()));
+    }
+
+    #[test]
+    fn large_tokens_are_fewer() {
+        let clock = ManualClock::new();
+        let mut kept = vec![cached(&clock, "", 10)];
+        for number in 0..20 {
+            let new = cached(&clock, &format!("s{number}"), 300_000);
+            kept = side_by_side(new, &kept, &clock.now());
+        }
+        assert_eq!(scopes(&kept), ["s19", "s18", "s17", ""]);
+        let new = cached(&clock, "huge", 2 * KEPT_BYTES);
+        let kept = side_by_side(new, &kept, &clock.now());
+        assert_eq!(scopes(&kept), ["huge", ""]);
+    }
+
+    #[test]
+    fn what_has_expired_goes_and_the_same_request_replaces() {
+        let clock = ManualClock::new();
+        let kept = vec![cached(&clock, "old", 10), cached(&clock, "", 10)];
+        clock.advance(Duration::from_secs(61));
+        let kept = side_by_side(cached(&clock, "new", 10), &kept, &clock.now());
+        assert_eq!(scopes(&kept), ["new", ""]);
+        let kept = side_by_side(cached(&clock, "", 11), &kept, &clock.now());
+        assert_eq!(scopes(&kept), ["", "new"]);
+        assert_eq!(kept[0].token.expose().len(), 11);
     }
 }

@@ -61,6 +61,15 @@ impl Grants {
         good.then(|| &self.families[&entry.family].granted)
     }
 
+    /// The resources that an access token is for, told by its fingerprint; none for an unknown
+    /// token.
+    pub(in crate::server) fn resources_of(&self, fingerprint: &str) -> Option<&[String]> {
+        let named = |digest: &[u8]| data_encoding::HEXLOWER.encode(&digest[..8]) == fingerprint;
+        let mut entries = self.access_tokens.iter();
+        let (_, entry) = entries.find(|(digest, _)| named(digest.as_slice()))?;
+        Some(&entry.resources)
+    }
+
     /// Makes every access token expire now.
     pub(in crate::server) fn expire_access_tokens(&mut self, now: Duration) {
         for entry in self.access_tokens.values_mut() {

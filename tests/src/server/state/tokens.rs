@@ -20,6 +20,8 @@ pub(super) struct RefreshEntry {
 #[derive(Debug)]
 pub(super) struct AccessEntry {
     pub(super) family: u64,
+    /// The resources that it is for; none means any.
+    pub(super) resources: Vec<String>,
     pub(super) expires_at: Duration,
     pub(super) revoked: bool,
 }
@@ -215,6 +217,7 @@ impl Grants {
             digest(&token),
             AccessEntry {
                 family,
+                resources: resources.to_vec(),
                 expires_at,
                 revoked: false,
             },
