@@ -67,6 +67,7 @@ pub(super) fn pause(
     let right = match (row.pause, pause) {
         (Pause::None, pause) => pause.is_none(),
         (Pause::BackOff, Some(pause)) => pause > Duration::ZERO && pause < Duration::from_secs(2),
+        (Pause::Refused, Some(pause)) => (20..=30).contains(&pause.as_secs()),
         (Pause::Seconds(seconds), Some(pause)) => pause == Duration::from_secs(seconds),
         _ => false,
     };

@@ -134,6 +134,8 @@ pub(super) enum Pause {
     None,
     /// For about so long.
     BackOff,
+    /// For about half a minute: what was refused does not pass by itself.
+    Refused,
     /// As the server asks, in seconds.
     Seconds(u64),
 }

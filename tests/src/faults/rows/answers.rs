@@ -1,10 +1,11 @@
 //! Answers without tokens.
 
 use vault_core::ErrorKind;
+use vault_core::display::LoginState;
 
 use super::WITH_A_WINDOW;
 use crate::faults::act::Act;
-use crate::faults::row::{Afterwards, Caller, Pause, Row, refused, rotated};
+use crate::faults::row::{Afterwards, Caller, Change, Pause, Row, refused, rotated};
 use crate::server::{Alteration, Fault, Reply};
 
 const UNAVAILABLE: Caller = Caller::Fails(ErrorKind::ServerUnavailable);
@@ -83,10 +84,21 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "invalid_client",
             Fault::oauth_error(401, "invalid_client"),
-            Caller::Fails(ErrorKind::RequestRefused),
+            Caller::Fails(ErrorKind::ClientRefused),
         )
         .says("invalid_client")
-        .and_served(ErrorKind::RequestRefused),
+        .pause(Pause::Refused)
+        .stored(vec![Change::Display(LoginState::ClientRefused)])
+        .and_served(ErrorKind::ClientRefused),
+    );
+    rows.push(
+        row(
+            "invalid_scope",
+            Fault::oauth_error(400, "invalid_scope"),
+            Caller::Fails(ErrorKind::RequestRefused),
+        )
+        .says("invalid_scope")
+        .pause(Pause::Refused),
     );
 
     // Busy.

@@ -20,7 +20,7 @@ fn row(name: &str, acts: Vec<Act>, caller: Caller) -> Row {
 fn unsavable(name: &str, acts: Vec<Act>, kind: ErrorKind, change: impl Fn(Row) -> Row) -> Vec<Row> {
     let mut rows = row(name, acts, Caller::Fails(kind))
         .unsent()
-        .and_served(ErrorKind::StateFolderUnwritable);
+        .and_served(kind);
     let mut good = rows[0].clone().with(|row| {
         row.login.left = Left::Plenty;
         row.caller = Caller::Stored;
