@@ -51,7 +51,8 @@ impl SecretBytes {
         same_bytes(&self.0, &other.0)
     }
 
-    fn take(mut self) -> Vec<u8> {
+    /// Takes the bytes out, to be wiped by the caller.
+    pub(crate) fn into_vec(mut self) -> Vec<u8> {
         std::mem::take(&mut *self.0)
     }
 }
@@ -124,7 +125,7 @@ impl TryFrom<SecretBytes> for SecretString {
 
     /// Takes the bytes over without copying them; they are wiped on failure.
     fn try_from(bytes: SecretBytes) -> Result<Self, NotText> {
-        match String::from_utf8(bytes.take()) {
+        match String::from_utf8(bytes.into_vec()) {
             Ok(text) => Ok(text.into()),
             Err(error) => {
                 error.into_bytes().zeroize();

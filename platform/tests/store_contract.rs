@@ -37,6 +37,12 @@ fn the_memory_store_keeps_the_contract() {
     contract::is_kept(Subject::new(StoreKind::Memory));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_keyutils_store_keeps_the_contract() {
+    contract::is_kept(Subject::new(StoreKind::Keyutils));
+}
+
 #[cfg(windows)]
 #[test]
 fn the_credential_manager_keeps_the_contract() {

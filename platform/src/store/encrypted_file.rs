@@ -5,32 +5,42 @@
 //! XChaCha20-Poly1305 ([`crate::sealed_file`]). The header, authenticated with
 //! the contents, names application and account, so that files can't be swapped.
 //!
-//! The key comes from a key file, or by Argon2id (RFC 9106) from a passphrase.
-//! The file `params` beside the items says which, with salt and costs, and has
-//! a check value, by which another key or a mistyped passphrase is told from a
-//! damaged file.
+//! The items are sealed with a random key, and this key with a key file or, by
+//! Argon2id (RFC 9106), with a passphrase ([`parameters`]): so another
+//! passphrase is a matter of one small file. On Linux the random key may be
+//! held in the kernel's key ring for a while, if its user asked for it
+//! ([`remembered`]).
 //!
 //! Listing needs no key: file names are the accounts, in base32. What protects
 //! the key (a mode, a credential of systemd, a person's memory) is the user's.
 
+mod parameters;
+#[cfg_attr(not(target_os = "linux"), path = "encrypted_file/not_remembered.rs")]
+mod remembered;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::key_source::{self, KeyMaterial};
+use super::key_source;
 use super::{
     Capabilities, Interaction, ItemName, KeySource, Persistence, SecretStore, StoreError,
     StoreErrorKind, StoreKind, StoreOptions,
 };
 use crate::folder::{FolderError, FolderOptions, StateFolder};
+use crate::lock::LockFile;
 use crate::random;
 use crate::sealed_file::{self, SealedFileError, SealingKey};
 use crate::secret::SecretBytes;
 
+use parameters::Parameters;
+pub use parameters::PassphraseCost;
+
 const FOLDER: &str = "items";
-const PARAMETERS: &str = "params";
+const LOCK: &str = "params.lock";
 const SUFFIX: &str = ".item";
 
 /// Longest secret in bytes: an item is a line, not a document.
@@ -38,45 +48,6 @@ const LIMIT: usize = 1 << 20;
 
 /// Longest file in bytes; header, nonce and tag take some of it.
 const FILE_LIMIT: usize = LIMIT + (1 << 16);
-
-/// The most of Argon2id that a params file may ask for: 1 GiB, 64 passes. More
-/// is damage or an attack on this machine's memory.
-const MOST_MEMORY_KIB: u32 = 1 << 20;
-const MOST_PASSES: u32 = 64;
-const MOST_LANES: u32 = 16;
-
-/// How the store's key is had; the contents of `params`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Parameters {
-    version: u32,
-    #[serde(flatten)]
-    derivation: Derivation,
-    /// Random, hexadecimal.
-    salt: String,
-    /// Keyed fingerprint of the salt, hexadecimal.
-    check: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "key", rename_all = "kebab-case")]
-enum Derivation {
-    KeyFile,
-    Argon2id {
-        memory_kib: u32,
-        passes: u32,
-        lanes: u32,
-    },
-}
-
-impl Derivation {
-    /// RFC 9106, section 4, second recommended option: 64 MiB, 3 passes, 4
-    /// lanes.
-    const ARGON2ID: Self = Self::Argon2id {
-        memory_kib: 64 * 1024,
-        passes: 3,
-        lanes: 4,
-    };
-}
 
 /// The contents of an item's header.
 #[derive(Serialize, Deserialize)]
@@ -90,8 +61,10 @@ pub struct EncryptedFileStore {
     root: PathBuf,
     source: Option<KeySource>,
     folder_options: FolderOptions,
-    /// The keys that were derived, with the parameters they were derived by.
-    keys: Mutex<Vec<(Parameters, SealingKey)>>,
+    cost: PassphraseCost,
+    remember: Option<Duration>,
+    /// The keys that were opened, one for each application.
+    keys: Mutex<Vec<SealingKey>>,
 }
 
 impl EncryptedFileStore {
@@ -99,17 +72,23 @@ impl EncryptedFileStore {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Missing`] without a state root.
+    /// [`StoreErrorKind::Missing`] without a state root, and when keys are to be
+    /// remembered on a system that can't.
     pub fn new(options: &StoreOptions) -> Result<Self, StoreError> {
         let Some(root) = &options.state_root else {
             return Err(error(StoreErrorKind::Missing, "open").because("no state folder was given"));
         };
+        if options.remember.is_some() {
+            remembered::prove("open")?;
+        }
         Ok(Self {
             root: root.clone(),
             source: options.key.as_ref().map(KeySource::duplicate),
             folder_options: FolderOptions {
                 allow_network_file_system: options.allow_network_file_system,
             },
+            cost: options.passphrase_cost,
+            remember: options.remember,
             keys: Mutex::new(Vec::new()),
         })
     }
@@ -143,34 +122,64 @@ impl EncryptedFileStore {
             .map_err(|cause| folder_error(cause, operation))
     }
 
+    /// Makes another passphrase or key file open the application's items.
+    ///
+    /// The items stay as they are: they are sealed with a random key, and only
+    /// the file that holds this key, sealed with the passphrase, is replaced,
+    /// in one step. Whatever ends the process, the old one opens the items or
+    /// the new one does. A process that has the items open goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Locked`] and [`StoreErrorKind::WrongKey`] about the
+    /// old passphrase, which has to be given even where its key is remembered;
+    /// [`StoreErrorKind::Missing`] when nothing has been stored yet;
+    /// [`StoreErrorKind::Failed`] when another process is doing the same.
+    pub fn change_key(&self, application: &str, new: &KeySource) -> Result<(), StoreError> {
+        const OPERATION: &str = "change the key";
+        let Some(items) = self.existing(application, OPERATION)? else {
+            return Err(nothing_stored(OPERATION));
+        };
+        let lock = LockFile::new(&items, LOCK);
+        let _guard = lock
+            .try_lock()
+            .map_err(|cause| error(StoreErrorKind::Failed, OPERATION).because(cause))?
+            .ok_or_else(|| {
+                error(StoreErrorKind::Failed, OPERATION)
+                    .because("another process is changing the key right now")
+            })?;
+        let old = Parameters::read(&items, OPERATION)?.ok_or_else(|| nothing_stored(OPERATION))?;
+        let master = old.open(self.source(OPERATION)?, OPERATION)?;
+        let parameters = Parameters::seal(&master, old.id(), new, self.cost, OPERATION)?;
+        parameters.replace(&items, OPERATION)?;
+        remembered::forget(old.id(), OPERATION)
+    }
+
     /// Gives the key for a folder that has parameters; `None` when it has none.
     fn key(
         &self,
         items: &StateFolder,
         operation: &'static str,
     ) -> Result<Option<SealingKey>, StoreError> {
-        let stored = items
-            .read(PARAMETERS, FILE_LIMIT)
-            .map_err(|cause| folder_error(cause, operation))?;
-        let Some(stored) = stored else {
+        let Some(parameters) = Parameters::read(items, operation)? else {
             return Ok(None);
         };
-        let parameters: Parameters = serde_json::from_slice(stored.expose()).map_err(|_| {
-            error(StoreErrorKind::Corrupted, operation).because("the file params can't be read")
-        })?;
-        if parameters.version > 1 {
-            return Err(error(StoreErrorKind::Corrupted, operation)
-                .because("the store is of a newer version than this program knows"));
-        }
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, key)) = keys.iter().find(|(known, _)| *known == parameters) {
+        if let Some(key) = keys.iter().find(|key| parameters.are_of(key)) {
             return Ok(Some(key.duplicate()));
         }
-        let key = self.derive(&parameters.derivation, &parameters.salt, operation)?;
-        if check(&key, &parameters.salt) != parameters.check {
-            return Err(error(StoreErrorKind::WrongKey, operation));
-        }
-        keys.push((parameters, key.duplicate()));
+        let remembered = remembered::find(parameters.id()).filter(|key| parameters.are_of(key));
+        let key = match remembered {
+            Some(key) => key,
+            None => {
+                let key = parameters.open(self.source(operation)?, operation)?;
+                if let Some(time) = self.remember {
+                    remembered::keep(parameters.id(), &key, time, operation)?;
+                }
+                key
+            }
+        };
+        keys.push(key.duplicate());
         Ok(Some(key))
     }
 
@@ -183,24 +192,18 @@ impl EncryptedFileStore {
         if let Some(key) = self.key(items, operation)? {
             return Ok(key);
         }
-        let derivation = match self.source(operation)? {
-            KeySource::KeyFile(_) => Derivation::KeyFile,
-            KeySource::PassphraseFile(_) | KeySource::Passphrase(_) => Derivation::ARGON2ID,
-        };
-        let salt = data_encoding::HEXLOWER.encode(&random::bytes::<16>());
-        let key = self.derive(&derivation, &salt, operation)?;
-        let parameters = Parameters {
-            version: 1,
-            derivation,
-            check: check(&key, &salt),
-            salt,
-        };
-        let text = serde_json::to_vec_pretty(&parameters)
-            .map_err(|cause| error(StoreErrorKind::Failed, operation).because(cause))?;
+        let id = data_encoding::HEXLOWER.encode(&random::bytes::<16>());
+        let source = self.source(operation)?;
+        let master = SealingKey::generate();
         // Of several processes that do this at once one wins, and all use its.
-        items
-            .create_new(PARAMETERS, &text)
-            .map_err(|cause| folder_error(cause, operation))?;
+        if Parameters::seal(&master, &id, source, self.cost, operation)?.create(items, operation)? {
+            // What was derived just now need not be derived again.
+            if let Some(time) = self.remember {
+                remembered::keep(&id, &master, time, operation)?;
+            }
+            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            keys.push(master);
+        }
         self.key(items, operation)?
             .ok_or_else(|| error(StoreErrorKind::Failed, operation).because("params vanished"))
     }
@@ -211,42 +214,27 @@ impl EncryptedFileStore {
                 .because("no key file and no passphrase were given")
         })
     }
+}
 
-    fn derive(
-        &self,
-        derivation: &Derivation,
-        salt: &str,
-        operation: &'static str,
-    ) -> Result<SealingKey, StoreError> {
-        let material = key_source::read(self.source(operation)?, operation)?;
-        match (derivation, material) {
-            (Derivation::KeyFile, KeyMaterial::Key(key)) => Ok(key),
-            (
-                &Derivation::Argon2id {
-                    memory_kib,
-                    passes,
-                    lanes,
-                },
-                KeyMaterial::Passphrase(passphrase),
-            ) => {
-                if memory_kib > MOST_MEMORY_KIB || passes > MOST_PASSES || lanes > MOST_LANES {
-                    return Err(error(StoreErrorKind::Corrupted, operation)
-                        .because("the file params asks for more work than is reasonable"));
-                }
-                argon2id(passphrase.expose(), salt, memory_kib, passes, lanes).map_err(|cause| {
-                    error(StoreErrorKind::Corrupted, operation).because(cause.to_string())
-                })
-            }
-            (Derivation::KeyFile, KeyMaterial::Passphrase(_)) => {
-                Err(error(StoreErrorKind::WrongKey, operation)
-                    .because("the store was made with a key file, and a passphrase was given"))
-            }
-            (Derivation::Argon2id { .. }, KeyMaterial::Key(_)) => {
-                Err(error(StoreErrorKind::WrongKey, operation)
-                    .because("the store was made with a passphrase, and a key file was given"))
-            }
-        }
-    }
+/// Tells whether the key of an application's items is held in the kernel's key
+/// ring at this moment, so that no passphrase is needed.
+///
+/// # Errors
+///
+/// As [`SecretStore::get`] of this store.
+pub fn is_remembered(options: &StoreOptions, application: &str) -> Result<bool, StoreError> {
+    let store = EncryptedFileStore::new(options)?;
+    let Some(items) = store.existing(application, "get")? else {
+        return Ok(false);
+    };
+    let parameters = Parameters::read(&items, "get")?;
+    Ok(parameters.is_some_and(|parameters| {
+        remembered::find(parameters.id()).is_some_and(|key| parameters.are_of(&key))
+    }))
+}
+
+fn nothing_stored(operation: &'static str) -> StoreError {
+    error(StoreErrorKind::Missing, operation).because("nothing has been stored yet")
 }
 
 impl fmt::Debug for EncryptedFileStore {
@@ -287,8 +275,12 @@ impl SecretStore for EncryptedFileStore {
 
     fn unlock(&self, _interaction: Interaction) -> Result<(), StoreError> {
         // The application is not known here; its params are checked with the
-        // first call. That the source can be read is known.
-        key_source::read(self.source("unlock")?, "unlock").map(drop)
+        // first call. That the source can be read is known; without a source
+        // the key may be remembered.
+        match &self.source {
+            None if remembered::any() => Ok(()),
+            _ => key_source::read(self.source("unlock")?, "unlock").map(drop),
+        }
     }
 
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
@@ -370,33 +362,6 @@ fn file_name(item: &ItemName, operation: &'static str) -> Result<String, StoreEr
             .because("the account's name is too long for a file's"));
     }
     Ok(name)
-}
-
-fn check(key: &SealingKey, salt: &str) -> String {
-    let print = sealed_file::keyed_fingerprint(key, "store check", salt.as_bytes());
-    data_encoding::HEXLOWER.encode(&print)
-}
-
-fn argon2id(
-    passphrase: &[u8],
-    salt: &str,
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-) -> Result<SealingKey, argon2::Error> {
-    use argon2::{Algorithm, Argon2, Block, Params, Version};
-
-    let params = Params::new(memory_kib, passes, lanes, Some(32))?;
-    // The working memory tells of the passphrase; it is wiped.
-    let mut memory = zeroize::Zeroizing::new(vec![Block::default(); params.block_count()]);
-    let mut key = zeroize::Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
-        passphrase,
-        salt.as_bytes(),
-        &mut *key,
-        &mut **memory,
-    )?;
-    Ok(SealingKey::from_bytes(*key))
 }
 
 fn sealed_error(cause: SealedFileError) -> StoreError {

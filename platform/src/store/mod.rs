@@ -20,6 +20,7 @@ pub mod encrypted_file;
 mod error;
 mod key_source;
 pub mod keychain;
+pub mod keyutils;
 pub mod memory;
 #[cfg(any(target_os = "android", windows))]
 mod native;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::SecretBytes;
 
+pub use encrypted_file::PassphraseCost;
 pub use error::{StoreError, StoreErrorKind};
 pub use key_source::{KeySource, create_key_file};
 pub use worker::StoreWorker;
@@ -94,6 +96,16 @@ impl StoreKind {
         }
     }
 
+    /// Tells how long stores of this kind keep what they are given.
+    #[must_use]
+    pub fn persistence(self) -> Persistence {
+        match self {
+            Self::Keyutils => Persistence::UntilReboot,
+            Self::Memory => Persistence::Process,
+            _ => Persistence::UntilDeleted,
+        }
+    }
+
     /// Gives this operating system's own store.
     #[must_use]
     pub fn native() -> Self {
@@ -125,6 +137,8 @@ impl StoreKind {
             #[cfg(any(target_os = "linux", target_os = "freebsd"))]
             Self::SecretService,
             Self::EncryptedFile,
+            #[cfg(target_os = "linux")]
+            Self::Keyutils,
             Self::Memory,
         ]
     }
@@ -319,6 +333,13 @@ pub struct StoreOptions {
     pub state_root: Option<PathBuf>,
     /// Where the encrypted-file store's key comes from.
     pub key: Option<KeySource>,
+    /// What a new passphrase of the encrypted-file store costs to derive a key
+    /// from.
+    pub passphrase_cost: PassphraseCost,
+    /// For how long the kernel's key ring holds the encrypted-file store's key
+    /// once it was derived, so that further processes need no passphrase. Any
+    /// process of the user can read it so long. Linux only.
+    pub remember: Option<Duration>,
     /// Take a state root on a network file system.
     pub allow_network_file_system: bool,
     /// Of the data-protection keychain.
@@ -333,6 +354,8 @@ impl Default for StoreOptions {
         Self {
             state_root: None,
             key: None,
+            passphrase_cost: PassphraseCost::default(),
+            remember: None,
             allow_network_file_system: false,
             keychain: KeychainOptions::default(),
             call_deadline: Duration::from_secs(10),
@@ -363,10 +386,7 @@ pub fn open(kind: StoreKind, options: &StoreOptions) -> Result<Arc<dyn SecretSto
         StoreKind::CredentialManager => {
             Arc::new(credential_manager::CredentialManagerStore::new(options)?)
         }
-        StoreKind::Keyutils => {
-            return Err(StoreError::new(StoreErrorKind::Missing, kind, "open")
-                .because("this build has no keyutils store"));
-        }
+        StoreKind::Keyutils => Arc::new(keyutils::KeyutilsStore::new(options)?),
     })
 }
 

@@ -91,3 +91,5 @@ unsupported!(
     StoreKind::SecretService,
     "the Secret Service"
 );
+#[cfg(not(target_os = "linux"))]
+unsupported!(Keyutils, StoreKind::Keyutils, "the Linux kernel's key ring");

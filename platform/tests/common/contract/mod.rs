@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use vault_platform::secret::SecretBytes;
 use vault_platform::store::{
-    self, Interaction, ItemName, KeySource, Persistence, SecretStore, StoreError, StoreErrorKind,
-    StoreKind, StoreOptions,
+    self, Interaction, ItemName, KeySource, PassphraseCost, Persistence, SecretStore, StoreError,
+    StoreErrorKind, StoreKind, StoreOptions,
 };
 
 /// Opens a store in a place.
@@ -80,6 +80,12 @@ pub(crate) fn open(kind: StoreKind, place: &Path) -> Arc<dyn SecretStore> {
     let options = StoreOptions {
         state_root: Some(place.join("state")),
         key,
+        // Hundreds of instances are opened; each derives the key.
+        passphrase_cost: PassphraseCost {
+            memory_kib: 64,
+            passes: 1,
+            lanes: 1,
+        },
         ..StoreOptions::default()
     };
     store::open(kind, &options).expect("opens")
