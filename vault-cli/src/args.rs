@@ -82,6 +82,21 @@ pub(crate) struct Options {
     /// each read
     #[arg(long, global = true)]
     pub(crate) keychain_user_presence: bool,
+    /// Let the kernel hold the key that the passphrase yields for this long, such
+    /// as 15min, so that further calls need no passphrase (Linux)
+    #[arg(long, global = true, env = "VAULT_REMEMBER", value_name = "TIME",
+          value_parser = duration)]
+    pub(crate) remember: Option<std::time::Duration>,
+    /// Where systemd puts a service's credentials: `vault-key` and
+    /// `vault-passphrase` are looked for there
+    #[arg(
+        long,
+        global = true,
+        env = "CREDENTIALS_DIRECTORY",
+        value_name = "FOLDER",
+        hide = true
+    )]
+    pub(crate) credentials_directory: Option<PathBuf>,
     /// Print one JSON document, errors included
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -153,6 +168,8 @@ pub(crate) enum Command {
   vault-cli doctor
   vault-cli --profile work doctor --json")]
     Doctor,
+    /// Change the passphrase of the encrypted-file store
+    Passphrase(Passphrase),
     /// Print completions for a shell
     Completions(Completions),
     /// Print the manual page
@@ -324,6 +341,20 @@ pub(crate) struct Logout {
     /// Log out of every profile of the application
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli passphrase          (asks for the old one and the new one)
+  vault-cli --passphrase-file old passphrase --new-passphrase-file new
+  vault-cli passphrase --new-key-file ~/.vault-key")]
+pub(crate) struct Passphrase {
+    /// The new passphrase, on the file's first line; without this it is asked for
+    #[arg(long, value_name = "FILE", conflicts_with = "new_key_file")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// A key file instead of a passphrase
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_key_file: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -32,7 +32,13 @@ impl Context {
 
     /// The vault of the application.
     pub(crate) fn vault(&self) -> Result<Vault, Problem> {
-        self.open(None, None)
+        self.open(None, None, Asks::UnlessRemembered)
+    }
+
+    /// The same with the encrypted-file store's passphrase at hand, even while
+    /// its key is remembered.
+    pub(crate) fn vault_with_passphrase(&self) -> Result<Vault, Problem> {
+        self.open(None, None, Asks::Always)
     }
 
     /// The session of the profile.
@@ -48,7 +54,7 @@ impl Context {
         rotation: Option<RotationPolicy>,
     ) -> Result<Session, Problem> {
         Ok(self
-            .open(ca_cert, rotation)?
+            .open(ca_cert, rotation, Asks::UnlessRemembered)?
             .session(&self.options.profile)?)
     }
 
@@ -60,6 +66,7 @@ impl Context {
         &self,
         ca_cert: Option<&Path>,
         rotation: Option<RotationPolicy>,
+        asks: Asks,
     ) -> Result<Vault, Problem> {
         let options = &self.options;
         let attended = terminal::is_attended();
@@ -80,13 +87,11 @@ impl Context {
         if let Some(folder) = &options.state_dir {
             builder = builder.state_root(folder);
         }
-        if let Some(key) = &options.key_file {
-            builder = builder.key_source(KeySource::KeyFile(key.clone()));
-        } else if let Some(file) = &options.passphrase_file {
-            builder = builder.key_source(KeySource::PassphraseFile(file.clone()));
-        } else if options.store == Some(StoreKind::EncryptedFile) && attended {
-            let passphrase = terminal::ask_secret("Passphrase of the encrypted-file store: ")?;
-            builder = builder.key_source(KeySource::Passphrase(passphrase));
+        if let Some(time) = options.remember {
+            builder = builder.remember_key(time);
+        }
+        if let Some(key) = self.key_source(asks)? {
+            builder = builder.key_source(key);
         }
         if let Some(path) = ca_cert {
             builder = builder.ca_certificate(input::certificate(path)?);
@@ -96,4 +101,56 @@ impl Context {
         }
         Ok(builder.open()?)
     }
+
+    /// The key of the encrypted-file store: from the file that is named, from a
+    /// credential of systemd, or from a person.
+    fn key_source(&self, asks: Asks) -> Result<Option<KeySource>, Problem> {
+        let options = &self.options;
+        if let Some(file) = &options.key_file {
+            return Ok(Some(KeySource::KeyFile(file.clone())));
+        }
+        if let Some(file) = &options.passphrase_file {
+            return Ok(Some(KeySource::PassphraseFile(file.clone())));
+        }
+        if let Some(folder) = &options.credentials_directory {
+            let (key, passphrase) = (folder.join("vault-key"), folder.join("vault-passphrase"));
+            if key.exists() {
+                return Ok(Some(KeySource::KeyFile(key)));
+            }
+            if passphrase.exists() {
+                return Ok(Some(KeySource::PassphraseFile(passphrase)));
+            }
+        }
+        let wanted = match asks {
+            Asks::Always => true,
+            Asks::UnlessRemembered => {
+                options.store == Some(StoreKind::EncryptedFile) && !self.key_is_remembered()
+            }
+        };
+        if !wanted || !terminal::is_attended() {
+            return Ok(None);
+        }
+        let passphrase = terminal::ask_secret("Passphrase of the encrypted-file store: ")?;
+        Ok(Some(KeySource::Passphrase(passphrase)))
+    }
+
+    fn key_is_remembered(&self) -> bool {
+        let mut builder = Vault::builder(&self.options.app);
+        if let Some(folder) = &self.options.state_dir {
+            builder = builder.state_root(folder);
+        }
+        // What fails here fails again, and is told, when the vault is opened.
+        builder
+            .open()
+            .and_then(|vault| vault.store_key_is_remembered())
+            .unwrap_or(false)
+    }
+}
+
+/// When a person is asked for the encrypted-file store's passphrase.
+#[derive(Clone, Copy, Debug)]
+enum Asks {
+    /// Not while the kernel holds its key.
+    UnlessRemembered,
+    Always,
 }

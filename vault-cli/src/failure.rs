@@ -10,7 +10,7 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use vault_core::platform::store::{StoreError, StoreKind};
+use vault_core::platform::store::{StoreError, StoreErrorKind, StoreKind};
 use vault_core::{Error, ErrorKind};
 
 use crate::args::Options;
@@ -221,9 +221,14 @@ fn hint(error: &Error, options: &Options) -> String {
         ErrorKind::StepUpRequired => format!("log in again with {}", login()),
         ErrorKind::AccessRefused => "see what the API's answer says".to_owned(),
         ErrorKind::StoreMissing => missing_store(error, options),
-        ErrorKind::StoreLocked => {
-            "unlock the store, or run this on a terminal, where it can be asked for".to_owned()
-        }
+        ErrorKind::StoreLocked => match of_store(error).map(|store| store.store) {
+            Some(StoreKind::EncryptedFile) => {
+                "name its key with `--key-file FILE` or `--passphrase-file FILE`, or run this on a \
+                 terminal with `--store encrypted-file`, where the passphrase is asked for"
+                    .to_owned()
+            }
+            _ => "unlock the store, or run this on a terminal, where it can be asked for".to_owned(),
+        },
         ErrorKind::StoreHung => {
             "see whether the store waits for somebody at a prompt, then try again".to_owned()
         }
@@ -235,6 +240,10 @@ fn hint(error: &Error, options: &Options) -> String {
             "name the key or passphrase that the store was made with: `--key-file`, `--passphrase-file`"
                 .to_owned()
         }
+        ErrorKind::StoreFailed if of_store(error).map(|store| store.kind) == Some(StoreErrorKind::Corrupted) => format!(
+            "bring back what the store held (a backup?), or log in again with {}, which replaces it",
+            login()
+        ),
         ErrorKind::StoreFailed => format!("{} tries the store", run("doctor")),
         ErrorKind::ItemMissing => format!(
             "bring the store's item back (another keyring? a backup?), or log in again with {}",
@@ -328,10 +337,8 @@ fn missing_store(error: &Error, options: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-    use vault_core::platform::store::StoreErrorKind;
-
     use super::*;
+    use clap::Parser;
 
     fn explain(error: Error) -> Failure {
         let arguments =

@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) user_agent: String,
     pub(crate) key: Option<KeySource>,
     pub(crate) keychain: KeychainOptions,
+    pub(crate) remember: Option<Duration>,
     pub(crate) stores: Mutex<HashMap<StoreKind, StoreWorker>>,
     pub(crate) memory_folders: Mutex<HashMap<String, StateFolder>>,
 }
@@ -48,16 +49,21 @@ impl Settings {
         if let Some(worker) = stores.get(&kind) {
             return Ok(worker.clone());
         }
-        let options = StoreOptions {
+        let worker = StoreWorker::new(store::open(kind, &self.store_options())?);
+        stores.insert(kind, worker.clone());
+        Ok(worker)
+    }
+
+    /// What any store is opened with.
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        StoreOptions {
             state_root: self.root.clone(),
             key: self.key.as_ref().map(KeySource::duplicate),
+            remember: self.remember,
             allow_network_file_system: self.allow_network_file_system,
             keychain: self.keychain.clone(),
             ..StoreOptions::default()
-        };
-        let worker = StoreWorker::new(store::open(kind, &options)?);
-        stores.insert(kind, worker.clone());
-        Ok(worker)
+        }
     }
 
     /// A profile's folder in memory.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use vault_platform::clock::{Clock, SystemClock};
 use vault_platform::folder::{FolderOptions, StateFolder};
+use vault_platform::store::encrypted_file::{self, EncryptedFileStore};
 use vault_platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
 
 use crate::display::ProfileSummary;
@@ -133,6 +134,30 @@ impl Vault {
         Ok(found)
     }
 
+    /// Makes another passphrase or key file open this application's items in
+    /// the encrypted-file store. Whatever ends the process, the old one opens
+    /// them or the new one does; processes that have them open go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::StoreLocked`] and [`ErrorKind::StoreKeyWrong`] about the old
+    /// one, [`ErrorKind::StoreMissing`] if nothing is stored there yet.
+    pub fn change_store_key(&self, new: &KeySource) -> Result<()> {
+        let store = EncryptedFileStore::new(&self.settings.store_options())?;
+        Ok(store.change_key(&self.application, new)?)
+    }
+
+    /// Whether the key of this application's items in the encrypted-file store
+    /// is held by the kernel at this moment, so that no passphrase is needed.
+    ///
+    /// # Errors
+    ///
+    /// If the state folder can't be read.
+    pub fn store_key_is_remembered(&self) -> Result<bool> {
+        let options = self.settings.store_options();
+        Ok(encrypted_file::is_remembered(&options, &self.application)?)
+    }
+
     /// Where the state folders lie; `None` where everything lives in memory.
     #[must_use]
     pub fn state_root(&self) -> Option<&std::path::Path> {
@@ -156,6 +181,7 @@ pub struct VaultBuilder {
     root: Option<PathBuf>,
     key: Option<KeySource>,
     keychain: KeychainOptions,
+    remember: Option<Duration>,
     interaction: Interaction,
     clock: Arc<dyn Clock>,
     policy: Option<RotationPolicy>,
@@ -175,6 +201,7 @@ impl VaultBuilder {
             root: None,
             key: None,
             keychain: KeychainOptions::default(),
+            remember: None,
             interaction: Interaction::Allowed,
             clock: Arc::new(SystemClock),
             policy: None,
@@ -216,6 +243,15 @@ impl VaultBuilder {
     #[must_use]
     pub fn keychain(mut self, options: KeychainOptions) -> Self {
         self.keychain = options;
+        self
+    }
+
+    /// For how long the kernel holds the encrypted-file store's key once it was
+    /// derived from the passphrase; Linux only. Further processes need no
+    /// passphrase so long, and any process of the user can read the key.
+    #[must_use]
+    pub fn remember_key(mut self, time: Duration) -> Self {
+        self.remember = Some(time);
         self
     }
 
@@ -332,6 +368,7 @@ impl VaultBuilder {
             user_agent: self.user_agent,
             key: self.key,
             keychain: self.keychain,
+            remember: self.remember,
             stores: Mutex::default(),
             memory_folders: Mutex::default(),
         };

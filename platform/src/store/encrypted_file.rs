@@ -173,9 +173,7 @@ impl EncryptedFileStore {
             Some(key) => key,
             None => {
                 let key = parameters.open(self.source(operation)?, operation)?;
-                if let Some(time) = self.remember {
-                    remembered::keep(parameters.id(), &key, time, operation)?;
-                }
+                self.keep(parameters.id(), &key, operation)?;
                 key
             }
         };
@@ -198,14 +196,22 @@ impl EncryptedFileStore {
         // Of several processes that do this at once one wins, and all use its.
         if Parameters::seal(&master, &id, source, self.cost, operation)?.create(items, operation)? {
             // What was derived just now need not be derived again.
-            if let Some(time) = self.remember {
-                remembered::keep(&id, &master, time, operation)?;
-            }
+            self.keep(&id, &master, operation)?;
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             keys.push(master);
         }
         self.key(items, operation)?
             .ok_or_else(|| error(StoreErrorKind::Failed, operation).because("params vanished"))
+    }
+
+    /// Lets the kernel hold a key that took a derivation, if that was asked for.
+    fn keep(&self, id: &str, key: &SealingKey, operation: &'static str) -> Result<(), StoreError> {
+        match (self.remember, &self.source) {
+            (Some(time), Some(KeySource::PassphraseFile(_) | KeySource::Passphrase(_))) => {
+                remembered::keep(id, key, time, operation)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn source(&self, operation: &'static str) -> Result<&KeySource, StoreError> {

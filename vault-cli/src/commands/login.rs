@@ -87,6 +87,7 @@ pub(super) fn tell(
     if report.shared {
         output.note("another process made this login meanwhile; it is shared");
     }
+    super::tell_its_end(context, &report.store);
     if terminal::is_attended() {
         output.note(&format!(
             "next: `{}`",

@@ -8,10 +8,13 @@ mod list;
 mod login;
 mod logout;
 mod man;
+mod passphrase;
 mod refresh;
 mod show;
 mod status;
 mod token;
+
+use vault_core::platform::store::{Persistence, StoreKind};
 
 use crate::args::Command;
 use crate::context::Context;
@@ -30,7 +33,18 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> 
         Command::History => history::run(context),
         Command::Logout(arguments) => logout::run(context, &arguments),
         Command::Doctor => doctor::run(context),
+        Command::Passphrase(arguments) => passphrase::run(context, arguments),
         Command::Completions(arguments) => completions::run(context, &arguments),
         Command::Man(arguments) => man::run(context, &arguments),
+    }
+}
+
+/// Says so where a store does not keep a login for good.
+fn tell_its_end(context: &Context, store: &str) {
+    let persistence = store.parse().map(StoreKind::persistence);
+    if persistence == Ok(Persistence::UntilReboot) {
+        context
+            .output
+            .note("this login ends when the machine reboots: its store is the kernel's memory");
     }
 }

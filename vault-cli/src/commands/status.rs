@@ -85,5 +85,6 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
         stored.store,
         visible(&stored.provider),
     ))?;
+    super::tell_its_end(context, &stored.store);
     Ok(exit)
 }

@@ -412,13 +412,19 @@ fn no_secret_service() {
     }
 }
 
+const FOREIGN_STORE: &str = if cfg!(target_os = "macos") {
+    "credential-manager"
+} else {
+    "keychain"
+};
+
 #[test]
 fn a_store_that_this_build_has_not() {
     let scene = Scene::new();
     let error = scene.refuses("store_missing", 4, |scene| {
         scene
             .sandbox
-            .log_in_with(&scene.server, &["--json", "--store", "keyutils"])
+            .log_in_with(&scene.server, &["--json", "--store", FOREIGN_STORE])
     });
     assert!(
         error["hint"].as_str().unwrap().contains("encrypted-file"),

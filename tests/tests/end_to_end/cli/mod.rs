@@ -4,7 +4,9 @@
 mod bad_input;
 mod clients;
 mod contract;
+mod foreign_items;
 mod main_path;
+mod passphrase;
 #[cfg(unix)]
 mod signals;
 mod upkeep;
