@@ -346,3 +346,29 @@ fn why_a_due_refresh_was_not_made_is_told_exactly() {
     assert!(now() - began < 8 * LIFETIME, "the token is still valid");
     assert_eq!(served.served_despite, Some(ErrorKind::ItemMissing));
 }
+
+#[test]
+fn a_token_endpoint_that_has_moved_is_found_again_and_kept() {
+    let scene = logged_in(&[]);
+    let session = scene.session();
+    let old = scene.server.url("/gone");
+    let announce = |endpoint: Option<&str>| {
+        let change = endpoint.map(|url| ("token_endpoint".to_owned(), url.into()));
+        scene
+            .server
+            .configure(|config| config.metadata_changes = change.into_iter().collect());
+    };
+    announce(Some(&old));
+    scene.log_in(&session);
+    let all = TokenOptions::default();
+    // Nothing else is announced: the refusal is what it was.
+    let error = token(&session, &all).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RefusedWithoutReason);
+    announce(None);
+    session.blocking().refresh_now(&all).unwrap();
+    let asked = scene.server.counts().requests;
+    session.blocking().refresh_now(&all).unwrap();
+    let after = scene.server.counts().requests;
+    assert_eq!((after.token, after.other), (asked.token + 1, asked.other));
+    assert_eq!(after.openid_metadata, asked.openid_metadata);
+}

@@ -16,6 +16,7 @@ use crate::token::RefreshToken;
 pub(crate) use super::answer::{Answer, TokenResponse};
 
 /// What is given for tokens.
+#[derive(Clone, Copy)]
 pub(crate) enum Grant<'a> {
     /// RFC 6749, section 6.
     RefreshToken {

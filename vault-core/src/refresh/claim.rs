@@ -6,6 +6,7 @@
 //! gives it back only where the token is still the newest that is known.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use vault_platform::clock::Now;
 use vault_platform::lock::LockGuard;
@@ -14,6 +15,7 @@ use vault_platform::secret::SecretBytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::life::Stamp;
+use crate::oauth::Endpoints;
 use crate::oauth::discovery::discover;
 use crate::oauth::token_endpoint::{Answer, Grant, TokenResponse, request_tokens};
 use crate::profile::{Profile, access_facts};
@@ -24,6 +26,9 @@ use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::{Claimed, MarkFacts, SealedCopy, StoredCopy};
 use crate::storage::{SealedReading, Storage};
 use crate::token::RefreshToken;
+
+/// How long a server may take to tell where it has moved to.
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(8);
 
 /// The lock, and what is stored, read under it.
 #[derive(Debug)]
@@ -295,7 +300,15 @@ impl Claim {
             audience: cache_key.audience.as_deref(),
         };
         let client = record.client(Some(&self.key), now);
-        let answer = request_tokens(http, &endpoints, &client, grant).await;
+        let mut answer = request_tokens(http, &endpoints, &client, grant).await;
+        if is_gone(&answer)
+            && let Some(moved) = moved_to(http, &endpoints).await
+        {
+            answer = request_tokens(http, &moved, &client, grant).await;
+            if !is_gone(&answer) {
+                record.settings.endpoints = Some(moved);
+            }
+        }
         match answer {
             Answer::Granted(response) => {
                 let held = Held {
@@ -322,6 +335,20 @@ impl Claim {
             }
         }
     }
+}
+
+/// There is no token endpoint at this address any more.
+fn is_gone(answer: &Answer) -> bool {
+    matches!(answer, Answer::RefusedWithoutReason { status: 404 | 410 })
+}
+
+/// Where the login's server takes tokens by now, if it says another address
+/// than before. It must call itself exactly as at the login.
+async fn moved_to(http: &Http, known: &Endpoints) -> Option<Endpoints> {
+    // The lock is held meanwhile.
+    let asked = tokio::time::timeout(DISCOVERY_LIMIT, discover(http, &known.issuer));
+    let found = asked.await.ok()?.ok()?;
+    (found.token_endpoint != known.token_endpoint).then_some(found)
 }
 
 fn not_sent(reason: String) -> Answer {
