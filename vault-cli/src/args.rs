@@ -163,6 +163,12 @@ pub(crate) enum Command {
     History,
     /// Log out for good, in all processes
     Logout(Logout),
+    /// List what is known of authorization servers
+    #[command(after_help = "Examples:
+  vault-cli issuers
+  vault-cli issuers --json > servers.json
+  vault-cli issuers --issuers-file servers.json --issuer https://login.example")]
+    Issuers(Issuers),
     /// Prove that store, folder, lock and server work
     #[command(after_help = "Examples:
   vault-cli doctor
@@ -214,6 +220,26 @@ pub(crate) struct Login {
     /// The port of the loopback redirect, for servers that want a fixed one
     #[arg(long, value_name = "PORT")]
     pub(crate) redirect_port: Option<u16>,
+    /// The loopback redirect as it is registered, such as
+    /// `http://localhost:8080/cb`, or `http://[::1]/callback` for IPv6
+    #[arg(long, value_name = "URL", conflicts_with = "redirect_port")]
+    pub(crate) redirect_uri: Option<Url>,
+    /// Show no QR code
+    #[arg(long)]
+    pub(crate) no_qr: bool,
+    /// What the server shall ask: `login`, `consent`, `select_account`, `none`
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) prompt: Option<String>,
+    /// The account that is meant, as its owner would write it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) login_hint: Option<String>,
+    /// How long ago the person may have logged in to the server, such as 5min
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) max_age: Option<std::time::Duration>,
+    /// Another parameter of the authorization request, for what a server wants
+    /// beyond the standards
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(crate) parameter: Vec<(String, String)>,
     /// What the server does with a refresh token that comes again: `strict`, or
     /// for how long it takes it once more, such as 30s
     #[arg(long, value_name = "strict|TIME", value_parser = rotation)]
@@ -221,6 +247,9 @@ pub(crate) struct Login {
     /// Trust this certificate authority (PEM) too
     #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+    /// A list of known servers that comes before the built-in one
+    #[arg(long, env = "VAULT_ISSUERS_FILE", value_name = "FILE")]
+    pub(crate) issuers_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) confidential: Confidential,
 }
@@ -278,6 +307,9 @@ pub(crate) struct Import {
     /// Trust this certificate authority (PEM) too
     #[arg(long, env = "VAULT_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+    /// A list of known servers that comes before the built-in one
+    #[arg(long, env = "VAULT_ISSUERS_FILE", value_name = "FILE")]
+    pub(crate) issuers_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) confidential: Confidential,
 }
@@ -344,6 +376,16 @@ pub(crate) struct Logout {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Issuers {
+    /// Only what is known of the server with this name
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+    /// A list of known servers that comes before the built-in one
+    #[arg(long, env = "VAULT_ISSUERS_FILE", value_name = "FILE")]
+    pub(crate) issuers_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 #[command(after_help = "Examples:
   vault-cli passphrase          (asks for the old one and the new one)
   vault-cli --passphrase-file old passphrase --new-passphrase-file new
@@ -385,6 +427,14 @@ fn rotation(text: &str) -> Result<RotationPolicy, String> {
     let window =
         duration(text).map_err(|_| "write `strict`, or a time such as `30s`".to_owned())?;
     Ok(RotationPolicy::window(window, 1))
+}
+
+/// A parameter as people write it: `name=value`.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write a parameter as `name=value`".to_owned()),
+    }
 }
 
 /// A time as people write it: `60s`, `5 min`, `1h30m`, or a number of seconds.

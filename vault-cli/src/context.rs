@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use vault_core::known_servers::KnownServers;
 use vault_core::platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
 use vault_core::refresh::policy::RotationPolicy;
-use vault_core::{Session, Vault};
+use vault_core::{Session, Vault, VaultBuilder};
 
 use crate::args::Options;
 use crate::failure::{Failure, Problem};
@@ -32,13 +33,13 @@ impl Context {
 
     /// The vault of the application.
     pub(crate) fn vault(&self) -> Result<Vault, Problem> {
-        self.open(None, None, Asks::UnlessRemembered)
+        Ok(self.builder(None, Asks::UnlessRemembered)?.open()?)
     }
 
     /// The same with the encrypted-file store's passphrase at hand, even while
     /// its key is remembered.
     pub(crate) fn vault_with_passphrase(&self) -> Result<Vault, Problem> {
-        self.open(None, None, Asks::Always)
+        Ok(self.builder(None, Asks::Always)?.open()?)
     }
 
     /// The session of the profile.
@@ -46,28 +47,27 @@ impl Context {
         Ok(self.vault()?.session(&self.options.profile)?)
     }
 
-    /// The session for a new login, which trusts this certificate authority and
-    /// records this rotation policy.
+    /// The session for a new login, which trusts this certificate authority,
+    /// records this rotation policy, and knows the servers of this file too.
     pub(crate) fn session_for_login(
         &self,
         ca_cert: Option<&Path>,
         rotation: Option<RotationPolicy>,
+        issuers_file: Option<&Path>,
     ) -> Result<Session, Problem> {
-        Ok(self
-            .open(ca_cert, rotation, Asks::UnlessRemembered)?
-            .session(&self.options.profile)?)
+        let mut builder = self.builder(ca_cert, Asks::UnlessRemembered)?;
+        if let Some(rotation) = rotation {
+            builder = builder.rotation_policy(rotation);
+        }
+        let vault = builder.known_servers(known_servers(issuers_file)?).open()?;
+        Ok(vault.session(&self.options.profile)?)
     }
 
     pub(crate) fn explain(&self, error: &vault_core::Error) -> Failure {
         Failure::explain(error, &self.options)
     }
 
-    fn open(
-        &self,
-        ca_cert: Option<&Path>,
-        rotation: Option<RotationPolicy>,
-        asks: Asks,
-    ) -> Result<Vault, Problem> {
+    fn builder(&self, ca_cert: Option<&Path>, asks: Asks) -> Result<VaultBuilder, Problem> {
         let options = &self.options;
         let attended = terminal::is_attended();
         let mut builder = Vault::builder(&options.app)
@@ -96,10 +96,7 @@ impl Context {
         if let Some(path) = ca_cert {
             builder = builder.ca_certificate(input::certificate(path)?);
         }
-        if let Some(rotation) = rotation {
-            builder = builder.rotation_policy(rotation);
-        }
-        Ok(builder.open()?)
+        Ok(builder)
     }
 
     /// The key of the encrypted-file store: from the file that is named, from a
@@ -153,4 +150,13 @@ enum Asks {
     /// Not while the kernel holds its key.
     UnlessRemembered,
     Always,
+}
+
+/// The built-in list of servers, behind that of the file.
+pub(crate) fn known_servers(file: Option<&Path>) -> Result<KnownServers, Problem> {
+    let built_in = KnownServers::built_in();
+    Ok(match file {
+        None => built_in,
+        Some(path) => KnownServers::read(&input::known_servers(path)?)?.and(built_in),
+    })
 }

@@ -181,6 +181,7 @@ pub(crate) fn classify(kind: ErrorKind) -> (&'static str, Exit) {
         ErrorKind::IssuerMismatch => ("issuer_mismatch", Exit::Failed),
         ErrorKind::InsecureUrl => ("insecure_url", Exit::Failed),
         ErrorKind::StateMismatch => ("state_mismatch", Exit::Failed),
+        ErrorKind::IdTokenRefused => ("id_token_refused", Exit::Failed),
         ErrorKind::AccessDenied => ("access_denied", Exit::Failed),
         ErrorKind::LoginExpired => ("login_expired", Exit::Failed),
         ErrorKind::NotOffered => ("not_offered", Exit::Failed),
@@ -286,6 +287,10 @@ fn hint(error: &Error, options: &Options) -> String {
             "give `--issuer` exactly as the server writes it, if that is the server you mean".to_owned()
         }
         ErrorKind::InsecureUrl => "use an https address".to_owned(),
+        ErrorKind::IdTokenRefused => {
+            "nothing was kept; try again, and if it happens again tell who runs the server"
+                .to_owned()
+        }
         ErrorKind::StateMismatch => {
             "log in again, and finish in the browser window that was opened last".to_owned()
         }

@@ -95,6 +95,18 @@ fn standard_input() -> io::Result<File> {
     Ok(File::from(io::stdin().as_handle().try_clone_to_owned()?))
 }
 
+/// Reads a list of known servers.
+pub(crate) fn known_servers(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(
+            "invalid_input",
+            format!("the list {} can't be read: {error}", path.display()),
+            "`--issuers-file` (or VAULT_ISSUERS_FILE) names a file such as `vault-cli issuers \
+             --json` prints",
+        )
+    })
+}
+
 /// Reads a certificate authority's file.
 pub(crate) fn certificate(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {

@@ -12,6 +12,7 @@ mod failure;
 mod input;
 mod output;
 mod program;
+mod qr;
 mod signals;
 mod table;
 mod terminal;

@@ -13,15 +13,18 @@ use vault_platform::store::StoreError;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LoginId;
+use crate::known_servers::KnownServer;
 use crate::life::Stamp;
-use crate::login::{self, LoginInteraction, LoginRequest};
+use crate::login::{self, LoggedIn, LoginInteraction, LoginRequest};
 use crate::oauth::client::Client;
 use crate::oauth::discovery::discover;
-use crate::oauth::{AssertionAudience, ClientCredential, Endpoints, jwt};
+use crate::oauth::jwt::Claims;
+use crate::oauth::{ClientCredential, Endpoints};
 use crate::profile::{Look, Profile, Waiting};
 use crate::proof::prove;
 use crate::record::LoginSettings;
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
+use crate::refresh::policy::RotationPolicy;
 use crate::storage::{self, Storage};
 use crate::token::RefreshToken;
 
@@ -100,10 +103,18 @@ impl Import {
 fn settle(
     credential: Option<&ClientCredential>,
     endpoints: &Endpoints,
+    known: Option<&KnownServer>,
 ) -> Result<Option<ClientCredential>> {
+    let audience = known.map(|server| server.assertion_audience);
     credential
-        .map(|credential| credential.settle(endpoints, AssertionAudience::default()))
+        .map(|credential| credential.settle(endpoints, audience.unwrap_or_default()))
         .transpose()
+}
+
+/// What the caller says of the server, else what is known of it.
+fn policy(profile: &Profile, known: Option<&KnownServer>) -> RotationPolicy {
+    let known = known.and_then(|server| server.rotation);
+    profile.settings.policy.or(known).unwrap_or_default()
 }
 
 /// How long a new login waits for the refresh lock.
@@ -134,15 +145,18 @@ async fn make_login(
     request: &LoginRequest,
     interaction: &dyn LoginInteraction,
 ) -> Result<LoginReport> {
+    let known = profile.settings.known_servers.find(&request.issuer);
+    let request = &known.map_or_else(|| request.clone(), |server| server.adapt(request));
     let http = profile.http(&[])?;
     let endpoints = discover(&http, &request.issuer).await?;
-    let credential = settle(request.credential.as_deref(), &endpoints)?;
+    let credential = settle(request.credential.as_deref(), &endpoints, known)?;
     let client = Client {
         id: &request.client_id,
         credential: credential.as_ref(),
         now: profile.now().wall,
     };
-    let mut tokens = login::run(&http, &endpoints, request, &client, interaction).await?;
+    let LoggedIn { mut tokens, claims } =
+        login::run(&http, &endpoints, request, &client, interaction).await?;
     let sent_at = Stamp::from(&profile.now());
     let refresh_token = tokens.refresh_token.take().ok_or_else(|| {
         Error::new(
@@ -150,11 +164,7 @@ async fn make_login(
             "the authorization server gave no refresh token; many want the scope `offline_access`",
         )
     })?;
-    let claims = tokens
-        .id_token
-        .as_ref()
-        .and_then(|token| jwt::claims(token.expose()));
-    let account = claims.as_ref().and_then(jwt::Claims::account_label);
+    let account = claims.as_ref().and_then(Claims::account_label);
     let subject = claims.and_then(|claims| claims.sub);
     let settings = LoginSettings {
         issuer: request.issuer.clone(),
@@ -162,7 +172,8 @@ async fn make_login(
         endpoints: Some(endpoints),
         scope: request.scopes.clone(),
         resource: request.resources.iter().map(Url::to_string).collect(),
-        policy: profile.settings.policy.unwrap_or_default(),
+        audience_parameter: request.quirks.audience_parameter,
+        policy: policy(profile, known),
         account,
         subject,
         logged_in: sent_at.clone(),
@@ -204,14 +215,16 @@ pub(crate) async fn import(
             )
         }
     };
-    let credential = settle(import.credential.as_deref(), &endpoints)?;
+    let known = profile.settings.known_servers.find(&issuer);
+    let credential = settle(import.credential.as_deref(), &endpoints, known)?;
     let settings = LoginSettings {
+        audience_parameter: known.is_some_and(|server| server.audience_parameter),
         issuer,
         client_id: import.client_id,
         endpoints: Some(endpoints),
         scope: import.scope,
         resource: Vec::new(),
-        policy: profile.settings.policy.unwrap_or_default(),
+        policy: policy(profile, known),
         account: None,
         subject: None,
         logged_in: Stamp::from(&profile.now()),

@@ -95,6 +95,8 @@ pub enum ErrorKind {
     InsecureUrl,
     /// The authorization response carried a state that nobody sent.
     StateMismatch,
+    /// The ID token of a login is not for it, or not from its server.
+    IdTokenRefused,
     /// The user, or the server, denied the login.
     AccessDenied,
     /// The login was not finished in time.

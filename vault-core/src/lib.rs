@@ -27,6 +27,7 @@ pub mod exit;
 pub mod fault;
 pub(crate) mod http;
 pub mod identity;
+pub mod known_servers;
 pub(crate) mod life;
 pub mod login;
 pub mod oauth;

@@ -274,6 +274,9 @@ pub(crate) struct LoginSettings {
     /// The account's `sub` claim, to tell another account from the same.
     pub(crate) subject: Option<String>,
     pub(crate) logged_in: Stamp,
+    /// The server takes `audience` for what RFC 8707 calls a resource.
+    #[serde(default)]
+    pub(crate) audience_parameter: bool,
     /// Certificate authorities beyond the system's, as PEM text.
     #[serde(default)]
     pub(crate) ca_certificates: Vec<String>,

@@ -13,6 +13,7 @@ use vault_platform::store::{
 
 use crate::error::Result;
 use crate::http::{Http, HttpOptions};
+use crate::known_servers::KnownServers;
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::refresher::Refresher;
 
@@ -26,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) interaction: Interaction,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policy: Option<RotationPolicy>,
+    pub(crate) known_servers: KnownServers,
     pub(crate) ca_certificates: Vec<String>,
     pub(crate) allow_network_file_system: bool,
     pub(crate) lock_timeout: Duration,

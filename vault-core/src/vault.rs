@@ -13,6 +13,7 @@ use vault_platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
 use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::HttpOptions;
+use crate::known_servers::KnownServers;
 use crate::profile::Profile;
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::refresher::Refresher;
@@ -185,6 +186,7 @@ pub struct VaultBuilder {
     interaction: Interaction,
     clock: Arc<dyn Clock>,
     policy: Option<RotationPolicy>,
+    known_servers: KnownServers,
     ca_certificates: Vec<String>,
     user_agent: String,
     allow_network_file_system: bool,
@@ -205,6 +207,7 @@ impl VaultBuilder {
             interaction: Interaction::Allowed,
             clock: Arc::new(SystemClock),
             policy: None,
+            known_servers: KnownServers::built_in(),
             ca_certificates: Vec::new(),
             user_agent: format!("{application} vault-core/{}", env!("CARGO_PKG_VERSION")),
             allow_network_file_system: false,
@@ -266,6 +269,15 @@ impl VaultBuilder {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// What is known of authorization servers, instead of the list that this
+    /// library brings. Applied at login, where the request and
+    /// [`rotation_policy`](Self::rotation_policy) say nothing else.
+    #[must_use]
+    pub fn known_servers(mut self, servers: KnownServers) -> Self {
+        self.known_servers = servers;
         self
     }
 
@@ -357,6 +369,7 @@ impl VaultBuilder {
             interaction: self.interaction,
             clock: self.clock,
             policy: self.policy,
+            known_servers: self.known_servers,
             ca_certificates: self.ca_certificates,
             allow_network_file_system: self.allow_network_file_system,
             lock_timeout: self.lock_timeout,

@@ -52,6 +52,13 @@ pub struct ServerConfig {
     /// The `iss` (RFC 9207) in the authorization response.
     pub iss_parameter: ResponseParameter,
 
+    /// What ID tokens are like.
+    pub id_token: IdTokens,
+    /// How long ago the person proved who they are: `auth_time`.
+    pub authenticated_ago: Duration,
+    /// Whether authorization requests can be, or have to be, pushed (RFC 9126).
+    pub pushed_requests: PushedRequests,
+
     /// How long a device code is good for.
     pub device_code_lifetime: Duration,
     /// The least time between two polls, in whole seconds on the wire; each `slow_down` adds 5 s.
@@ -86,6 +93,9 @@ impl Default for ServerConfig {
             decision: Decision::Approve,
             state_parameter: ResponseParameter::Right,
             iss_parameter: ResponseParameter::Right,
+            id_token: IdTokens::Right,
+            authenticated_ago: Duration::ZERO,
+            pushed_requests: PushedRequests::None,
             device_code_lifetime: Duration::from_secs(600),
             device_interval: Duration::from_secs(1),
             device_approval: DeviceApproval::ByHand,
@@ -204,6 +214,46 @@ pub enum ResponseParameter {
     Omitted,
     /// Sends another value.
     Altered,
+}
+
+/// What ID tokens are like (OpenID Connect Core section 2): right, or wrong in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdTokens {
+    /// As the standard says, signed with ES256.
+    Right,
+    /// There is none.
+    Omitted,
+    /// `alg` is `none`, and there is no signature.
+    Unsigned,
+    /// Signed with a shared secret (HS256): the client's id.
+    Symmetric,
+    /// The signature is another text's.
+    WrongSignature,
+    /// Signed with a key that is not published.
+    UnknownKey,
+    /// `iss` is another server.
+    OtherIssuer,
+    /// `aud` is another client.
+    OtherAudience,
+    /// `nonce` is another login's.
+    OtherNonce,
+    /// There is no `nonce`.
+    NoNonce,
+    /// `exp` is an hour ago.
+    Expired,
+}
+
+/// Whether authorization requests can be pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushedRequests {
+    /// There is no such endpoint.
+    None,
+    /// They can be.
+    Offered,
+    /// They have to be.
+    Required,
 }
 
 /// Who decides about a device code.

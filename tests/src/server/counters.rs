@@ -30,6 +30,10 @@ pub struct Requests {
     pub revoke: u64,
     /// `/userinfo`.
     pub user_info: u64,
+    /// `/par`.
+    pub pushed: u64,
+    /// `/jwks`.
+    pub keys: u64,
     /// Everything else.
     pub other: u64,
 }
@@ -63,6 +67,8 @@ impl Requests {
             Endpoint::Token => &mut self.token,
             Endpoint::Revoke => &mut self.revoke,
             Endpoint::UserInfo => &mut self.user_info,
+            Endpoint::Pushed => &mut self.pushed,
+            Endpoint::Keys => &mut self.keys,
             Endpoint::Other => &mut self.other,
         }
     }

@@ -107,6 +107,7 @@ async fn act(shared: Arc<Shared>, incoming: Incoming) -> Outgoing {
         let call = Call {
             issuer: &shared.issuer,
             now: shared.now(),
+            signer: &shared.signer,
             keeps_refresh_token: fault == Some(Fault::SameRefreshToken),
         };
         endpoints::answer(endpoint, &mut inner, &incoming, call)

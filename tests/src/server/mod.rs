@@ -13,7 +13,7 @@
 //! and from async code. A request that was read to its end is acted on even if its client is
 //! gone. Tokens are kept as digests: the server's memory is no place to find one.
 //!
-//! **What it leaves to others.** TLS, signatures, user interfaces, and everything a production
+//! **What it leaves to others.** TLS, user interfaces, and everything a production
 //! server needs.
 //!
 //! ```
@@ -38,6 +38,7 @@ mod holds;
 mod listener;
 pub mod plain_http;
 mod reply;
+mod signer;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,7 @@ use tokio::sync::oneshot;
 
 pub use config::{
     AccessTokenFormat, Client, ClientAuthentication, DEFAULT_CLIENT_ID, Decision, DeviceApproval,
-    ExpiresIn, ResponseParameter, Rotation, ServerConfig,
+    ExpiresIn, IdTokens, PushedRequests, ResponseParameter, Rotation, ServerConfig,
 };
 pub use control::IssuedLogin;
 pub use counters::{Counts, RefreshOutcome, RefreshRecord, Requests};
@@ -63,6 +64,7 @@ pub use reply::Reply;
 
 use faults::FaultQueues;
 use holds::Holds;
+use signer::Signer;
 use state::Grants;
 
 /// An endpoint of the server.
@@ -85,13 +87,17 @@ pub enum Endpoint {
     Revoke,
     /// `/userinfo`.
     UserInfo,
+    /// `/par`, where authorization requests are pushed (RFC 9126).
+    Pushed,
+    /// `/jwks`, the keys that ID tokens are signed with.
+    Keys,
     /// Everything else: 404.
     Other,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::OAuthMetadata,
         Self::OpenIdMetadata,
         Self::Authorize,
@@ -100,6 +106,8 @@ impl Endpoint {
         Self::Token,
         Self::Revoke,
         Self::UserInfo,
+        Self::Pushed,
+        Self::Keys,
         Self::Other,
     ];
 }
@@ -115,6 +123,7 @@ struct Shared {
     issuer: String,
     issuer_path: String,
     started: tokio::time::Instant,
+    signer: Signer,
     inner: Mutex<Inner>,
     holds: Holds,
 }
@@ -174,6 +183,7 @@ impl AuthorizationServer {
             issuer: format!("http://{address}{issuer_path}"),
             issuer_path,
             started: tokio::time::Instant::now(),
+            signer: Signer::new(),
             inner: Mutex::new(Inner {
                 config,
                 grants: Grants::default(),

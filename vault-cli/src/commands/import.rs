@@ -11,7 +11,11 @@ use crate::{confidential, input, terminal};
 
 pub(crate) fn run(context: &Context, arguments: args::Import) -> Result<Exit, Problem> {
     let credential = confidential::credential(&arguments.confidential)?;
-    let session = context.session_for_login(arguments.ca_cert.as_deref(), arguments.rotation)?;
+    let session = context.session_for_login(
+        arguments.ca_cert.as_deref(),
+        arguments.rotation,
+        arguments.issuers_file.as_deref(),
+    )?;
     let text = if terminal::is_attended() {
         terminal::ask_secret("Refresh token (not shown): ")?
     } else {

@@ -17,6 +17,7 @@ use crate::confidential;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Problem};
 use crate::output::{Output, visible};
+use crate::qr;
 use crate::signals;
 use crate::terminal;
 use crate::times;
@@ -33,7 +34,11 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
         return Err(Failure::usage("no_terminal", message, hint).into());
     }
     let credential = confidential::credential(&arguments.confidential)?;
-    let session = context.session_for_login(arguments.ca_cert.as_deref(), arguments.rotation)?;
+    let session = context.session_for_login(
+        arguments.ca_cert.as_deref(),
+        arguments.rotation,
+        arguments.issuers_file.as_deref(),
+    )?;
     let mut request = LoginRequest::new(arguments.issuer, arguments.client_id).flow(flow);
     if let Some(credential) = credential {
         request = request.credential(credential);
@@ -47,9 +52,25 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
     if let Some(port) = arguments.redirect_port {
         request = request.redirect_port(port);
     }
+    if let Some(uri) = arguments.redirect_uri {
+        request = request.redirect_uri(uri);
+    }
+    if let Some(prompt) = arguments.prompt {
+        request = request.prompt(prompt);
+    }
+    if let Some(hint) = arguments.login_hint {
+        request = request.login_hint(hint);
+    }
+    if let Some(age) = arguments.max_age {
+        request = request.max_age(age);
+    }
+    for (name, value) in arguments.parameter {
+        request = request.parameter(name, value);
+    }
     let person = Arc::new(Person {
         output: context.output,
         attended,
+        qr: attended && !arguments.no_qr && !context.options.quiet,
         profile: context.options.profile.clone(),
         browser: (!arguments.no_browser).then(SystemBrowser::new),
         progress: Mutex::default(),
@@ -132,6 +153,8 @@ impl<'a> Answer<'a> {
 struct Person {
     output: Output,
     attended: bool,
+    /// Whether a QR code is shown with a device code.
+    qr: bool,
     profile: String,
     /// `None` where none is to be opened.
     browser: Option<SystemBrowser>,
@@ -196,6 +219,13 @@ impl LoginInteraction for Person {
         ));
         if let Some(url) = &code.verification_uri_complete {
             output.line(&format!("or open {url}"));
+        }
+        let address = code.verification_uri_complete.as_ref();
+        let address = address.unwrap_or(&code.verification_uri);
+        if self.qr
+            && let Some(picture) = qr::picture(address.as_str())
+        {
+            output.line(&picture);
         }
         self.guide(&format!(
             "The code is good for {}.",

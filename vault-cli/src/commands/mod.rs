@@ -4,6 +4,7 @@ mod completions;
 mod doctor;
 mod history;
 mod import;
+mod issuers;
 mod list;
 mod login;
 mod logout;
@@ -32,6 +33,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> 
         Command::Status => status::run(context),
         Command::History => history::run(context),
         Command::Logout(arguments) => logout::run(context, &arguments),
+        Command::Issuers(arguments) => issuers::run(context, &arguments),
         Command::Doctor => doctor::run(context),
         Command::Passphrase(arguments) => passphrase::run(context, arguments),
         Command::Completions(arguments) => completions::run(context, &arguments),

@@ -11,35 +11,21 @@ use vault_platform::secret::SecretString;
 use super::loopback::Listener;
 use super::page::Page;
 use super::pkce::{Pkce, random_text};
+use super::pushed::push;
 use super::redirect::Expected;
-use super::{LoginInteraction, LoginRequest, single_resource, tokens};
+use super::{Context, LoggedIn, LoginRequest, Parameters, single_resource};
 use crate::error::{Error, ErrorKind};
-use crate::http::Http;
-use crate::oauth::Endpoints;
-use crate::oauth::client::Client;
 use crate::oauth::text::clean;
-use crate::oauth::token_endpoint::{Grant, TokenResponse, request_tokens};
+use crate::oauth::token_endpoint::{Grant, request_tokens};
 
-/// Parameters that the flow sets itself.
-const RESERVED: [&str; 9] = [
-    "response_type",
-    "response_mode",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "code_challenge",
-    "code_challenge_method",
-    "resource",
-];
-
-pub(super) async fn login(
-    http: &Http,
-    endpoints: &Endpoints,
-    request: &LoginRequest,
-    client: &Client<'_>,
-    interaction: &dyn LoginInteraction,
-) -> Result<TokenResponse, Error> {
+pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
+    let Context {
+        http,
+        endpoints,
+        request,
+        client,
+        interaction,
+    } = *flow;
     let not_offered = |what: &str| {
         let message = format!("{} does not offer {what}", clean(&endpoints.issuer));
         Error::new(ErrorKind::NotOffered, message)
@@ -54,21 +40,32 @@ pub(super) async fn login(
         ));
     }
 
-    let listener = Listener::bind(request.redirect_port).await?;
+    let listener = Listener::bind(request).await?;
     let pkce = Pkce::new();
-    let state = random_text();
-    let url = authorization_url(
-        authorization_endpoint,
-        request,
-        listener.redirect_uri(),
-        &state,
-        &pkce.challenge,
-    )?;
+    let secrets = Secrets {
+        state: random_text(),
+        nonce: request.asks_openid().then(random_text),
+    };
+    let asked = parameters(request, listener.redirect_uri(), &secrets, &pkce.challenge)?;
+    let pushed = match &endpoints.pushed_authorization_request_endpoint {
+        Some(url) => push(flow, url, &asked).await?,
+        None if endpoints.requires_pushed_authorization_requests => {
+            return Err(not_offered("an endpoint for the pushed requests it wants"));
+        }
+        None => None,
+    };
+    let url = match pushed {
+        Some(name) => {
+            let asked = vec![("request_uri".to_owned(), name)];
+            address(authorization_endpoint, client.id, &asked)
+        }
+        None => address(authorization_endpoint, client.id, &asked),
+    };
     interaction.open_url(&url)?;
     interaction.waiting("the browser");
 
     let expected = Expected {
-        state,
+        state: secrets.state,
         issuer: endpoints.issuer.clone(),
         names_issuer: endpoints.authorization_response_iss_parameter_supported,
     };
@@ -88,7 +85,7 @@ pub(super) async fn login(
         resource: single_resource(request),
     };
     let answer = request_tokens(http, endpoints, client, grant).await;
-    let outcome = tokens(answer, endpoints);
+    let outcome = flow.conclude(answer, secrets.nonce.as_ref()).await;
     let page = match &outcome {
         Ok(_) => Page::Done,
         Err(error) => Page::Failed(error.to_string()),
@@ -97,61 +94,76 @@ pub(super) async fn login(
     outcome
 }
 
-fn authorization_url(
-    endpoint: &Url,
+/// What binds the answers to this login.
+struct Secrets {
+    /// Comes back with the code.
+    state: SecretString,
+    /// Comes back in the ID token, where one is asked for.
+    nonce: Option<SecretString>,
+}
+
+fn parameters(
     request: &LoginRequest,
     redirect_uri: &Url,
-    state: &SecretString,
+    secrets: &Secrets,
     challenge: &str,
-) -> Result<Url, Error> {
+) -> Result<Parameters, Error> {
+    let mut asked = Parameters::new();
+    let mut ask = |name: &str, value: &str| {
+        asked.push((name.to_owned(), SecretString::from(value.to_owned())));
+    };
+    ask("response_type", "code");
+    ask("redirect_uri", redirect_uri.as_str());
+    if !request.scopes.is_empty() {
+        ask("scope", &request.scopes.join(" "));
+    }
+    for resource in request.resources() {
+        ask("resource", resource.as_str());
+    }
+    for audience in request.audiences() {
+        ask("audience", audience.as_str());
+    }
+    for (name, value) in request.own_parameters()? {
+        ask(name, value);
+    }
+    match &request.prompt {
+        Some(prompt) => ask("prompt", prompt),
+        None if wants_consent(request) => ask("prompt", "consent"),
+        None => {}
+    }
+    if let Some(hint) = &request.login_hint {
+        ask("login_hint", hint);
+    }
+    if let Some(age) = request.max_age {
+        ask("max_age", &age.as_secs().to_string());
+    }
+    ask("state", secrets.state.expose());
+    if let Some(nonce) = &secrets.nonce {
+        ask("nonce", nonce.expose());
+    }
+    ask("code_challenge", challenge);
+    ask("code_challenge_method", "S256");
+    Ok(asked)
+}
+
+/// The address for the browser.
+fn address(endpoint: &Url, client_id: &str, parameters: &Parameters) -> Url {
     let mut url = endpoint.clone();
     let mut query = url.query_pairs_mut();
-    query
-        .append_pair("response_type", "code")
-        .append_pair("client_id", &request.client_id)
-        .append_pair("redirect_uri", redirect_uri.as_str());
-    if !request.scopes.is_empty() {
-        query.append_pair("scope", &request.scopes.join(" "));
+    query.append_pair("client_id", client_id);
+    for (name, value) in parameters {
+        query.append_pair(name, value.expose());
     }
-    for resource in &request.resources {
-        query.append_pair("resource", resource.as_str());
-    }
-    for (name, value) in &request.parameters {
-        if RESERVED.contains(&name.as_str()) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("the parameter {name} is set by the login itself"),
-            ));
-        }
-        query.append_pair(name, value);
-    }
-    if wants_consent(request) {
-        query.append_pair("prompt", "consent");
-    }
-    query
-        .append_pair("state", state.expose())
-        .append_pair("code_challenge", challenge)
-        .append_pair("code_challenge_method", "S256");
     drop(query);
-    Ok(url)
+    url
 }
 
 /// OpenID Connect Core, section 11: a server ignores `offline_access` unless
-/// the request asks for consent. Not so with Microsoft's, where asking would
-/// shut out whoever may not consent for himself.
+/// the request asks for consent.
 fn wants_consent(request: &LoginRequest) -> bool {
-    let asks_offline = request
-        .scopes
-        .iter()
-        .flat_map(|scope| scope.split(' '))
-        .any(|scope| scope == "offline_access");
+    let asks_offline = request.each_scope().any(|scope| scope == "offline_access");
     let says_itself = request.parameters.iter().any(|(name, _)| name == "prompt");
-    let microsoft = Url::parse(&request.issuer).is_ok_and(|issuer| {
-        issuer
-            .host_str()
-            .is_some_and(|host| host.ends_with(".microsoftonline.com"))
-    });
-    asks_offline && !says_itself && !microsoft
+    asks_offline && !says_itself && !request.quirks.no_consent_prompt
 }
 
 #[cfg(test)]
@@ -172,20 +184,20 @@ mod tests {
         ));
         let own_word = request.scope("offline_access").parameter("prompt", "login");
         assert!(!asks(&own_word));
-        let entra = "https://login.microsoftonline.com/common/v2.0";
-        assert!(!asks(
-            &LoginRequest::new(entra, "app").scope("offline_access")
-        ));
+        let mut without = LoginRequest::new("https://login.example", "app");
+        without.quirks.no_consent_prompt = true;
+        assert!(!asks(&without.scope("offline_access")));
     }
 
     fn url(request: &LoginRequest) -> Result<Url, Error> {
-        authorization_url(
-            &Url::parse("https://login.example/authorize?tenant=1").unwrap(),
-            request,
-            &Url::parse("http://127.0.0.1:7777/callback").unwrap(),
-            &"STATE".to_owned().into(),
-            "CHALLENGE",
-        )
+        let secrets = Secrets {
+            state: "STATE".to_owned().into(),
+            nonce: request.asks_openid().then(|| "NONCE".to_owned().into()),
+        };
+        let redirect = Url::parse("http://127.0.0.1:7777/callback").unwrap();
+        let asked = parameters(request, &redirect, &secrets, "CHALLENGE")?;
+        let endpoint = Url::parse("https://login.example/authorize?tenant=1").unwrap();
+        Ok(address(&endpoint, &request.client_id, &asked))
     }
 
     #[test]
@@ -194,13 +206,16 @@ mod tests {
             .scope("openid offline_access")
             .scope("read:all")
             .resource(Url::parse("https://api.example/").unwrap())
-            .parameter("prompt", "consent");
+            .prompt("consent")
+            .login_hint("ann@example")
+            .max_age(std::time::Duration::from_secs(60));
         assert_eq!(
             url(&request).unwrap().as_str(),
-            "https://login.example/authorize?tenant=1&response_type=code&client_id=my+client\
+            "https://login.example/authorize?tenant=1&client_id=my+client&response_type=code\
              &redirect_uri=http%3A%2F%2F127.0.0.1%3A7777%2Fcallback\
              &scope=openid+offline_access+read%3Aall&resource=https%3A%2F%2Fapi.example%2F\
-             &prompt=consent&state=STATE&code_challenge=CHALLENGE&code_challenge_method=S256"
+             &prompt=consent&login_hint=ann%40example&max_age=60\
+             &state=STATE&nonce=NONCE&code_challenge=CHALLENGE&code_challenge_method=S256"
         );
     }
 
@@ -211,10 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn no_own_parameter_replaces_one_of_the_flow() {
-        for name in RESERVED {
-            let request = LoginRequest::new("https://login.example", "c").parameter(name, "x");
-            assert_eq!(url(&request).unwrap_err().kind(), ErrorKind::InvalidInput);
-        }
+    fn a_server_may_want_the_api_as_audience() {
+        let mut request = LoginRequest::new("https://login.example", "c")
+            .resource(Url::parse("https://api.example/").unwrap());
+        request.quirks.audience_parameter = true;
+        let url = url(&request).unwrap();
+        let query = url.query().unwrap();
+        assert!(query.contains("&audience=https%3A%2F%2Fapi.example%2F&"));
+        assert!(!query.contains("resource="));
+        assert!(!query.contains("nonce="), "nobody asked for an ID token");
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use url::Url;
 use vault_platform::secret::SecretString;
 
-use super::{LoginInteraction, LoginRequest, single_resource, tokens};
+use super::{Context, LoggedIn, LoginRequest, single_resource};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Http, Response, is_secure};
 use crate::oauth::Endpoints;
@@ -20,7 +20,7 @@ use crate::oauth::answer::{OAuthError, not_json};
 use crate::oauth::client::Client;
 use crate::oauth::lenient;
 use crate::oauth::text::{clean, without_query};
-use crate::oauth::token_endpoint::{Answer, Grant, TokenResponse, request_tokens};
+use crate::oauth::token_endpoint::{Answer, Grant, request_tokens};
 
 /// The interval when the server gives none (section 3.2), and what
 /// `slow_down` adds to it (section 3.5).
@@ -55,13 +55,14 @@ struct Granted {
     interval: Duration,
 }
 
-pub(super) async fn login(
-    http: &Http,
-    endpoints: &Endpoints,
-    request: &LoginRequest,
-    client: &Client<'_>,
-    interaction: &dyn LoginInteraction,
-) -> Result<TokenResponse, Error> {
+pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
+    let Context {
+        http,
+        endpoints,
+        request,
+        client,
+        interaction,
+    } = *flow;
     let granted = authorize(http, endpoints, request, client).await?;
     interaction.show_device_code(&granted.shown);
     interaction.waiting("the device code to be confirmed");
@@ -76,7 +77,8 @@ pub(super) async fn login(
         request_tokens(http, endpoints, client, grant)
     })
     .await?;
-    tokens(answer, endpoints)
+    // A device code has no nonce.
+    flow.conclude(answer, None).await
 }
 
 /// Gets a code (section 3.1).
@@ -95,11 +97,18 @@ async fn authorize(
         .device_authorization_endpoint
         .as_ref()
         .ok_or_else(not_offered)?;
+    if request.prompt.is_some() || request.login_hint.is_some() || request.max_age.is_some() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "prompt, login_hint and max_age are for a login with a browser",
+        ));
+    }
     let (form, headers) = client.begin(endpoints)?;
     let mut form = form
         .words("scope", &request.scopes)
-        .addresses("resource", &request.resources);
-    for (name, value) in &request.parameters {
+        .addresses("resource", request.resources())
+        .addresses("audience", request.audiences());
+    for (name, value) in request.own_parameters()? {
         form = form.field(name, value);
     }
     let response = http

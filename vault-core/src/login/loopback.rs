@@ -1,6 +1,8 @@
 //! The listener that a browser is redirected to (RFC 8252, section 7.3).
 //!
-//! Bound to 127.0.0.1 alone, and there for one login. It speaks as little HTTP
+//! Bound to this machine's own addresses alone, and there for one login:
+//! 127.0.0.1 as a rule; `[::1]` where there is no IPv4 or the request names
+//! it; both for the name `localhost`, which a browser may look up as either. It speaks as little HTTP
 //! as a redirect needs, and is made for clumsy and hostile callers: browsers
 //! open spare connections and ask for icons, other programs and web pages can
 //! reach it too. Requests are bounded in length, time and number, several are
@@ -8,7 +10,7 @@
 //! [`super::redirect`] for which that is.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +18,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use url::Url;
+use url::{Host, Url};
 use vault_platform::secret::{SecretBuffer, SecretString};
 use zeroize::Zeroizing;
 
+use super::LoginRequest;
 use super::page::Page;
 use super::redirect::{Expected, Verdict, judge};
 use crate::error::{Error, ErrorKind};
+use crate::oauth::text::without_query;
 
-/// The one path that is answered.
+/// The one path that is answered, unless the request names another.
 const PATH: &str = "/callback";
 
 /// The longest request line, which holds the whole redirect.
@@ -46,33 +50,72 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Listener {
     listener: TcpListener,
+    /// The other address of `localhost`.
+    second: Option<TcpListener>,
     redirect_uri: Url,
 }
 
 impl Listener {
-    /// Listens, on a free port unless one is given.
+    /// Listens where the request says, or on a free port.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] if the port is taken.
-    pub(super) async fn bind(port: Option<u16>) -> Result<Self, Error> {
-        let failed = |cause: io::Error| {
-            let message = match port {
-                Some(port) => format!("port {port} of 127.0.0.1 can't be listened on"),
-                None => "no port of 127.0.0.1 can be listened on".to_owned(),
+    /// [`ErrorKind::InvalidInput`] if the port is taken, or the address is not
+    /// one of this machine's own.
+    pub(super) async fn bind(request: &LoginRequest) -> Result<Self, Error> {
+        let Some(uri) = &request.redirect_uri else {
+            let port = request.redirect_port.unwrap_or(0);
+            let listener = match listen(Ipv4Addr::LOCALHOST.into(), port).await {
+                // A machine without IPv4 (RFC 8252, section 7.3, wants both).
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    listen(Ipv6Addr::LOCALHOST.into(), port).await
+                }
+                bound => bound,
             };
-            Error::new(ErrorKind::InvalidInput, message).because(cause)
+            let listener = listener.map_err(|cause| taken("this machine", port, cause))?;
+            let address = listener
+                .local_addr()
+                .map_err(|cause| taken("this machine", port, cause))?;
+            let redirect_uri =
+                Url::parse(&format!("http://{address}{PATH}")).expect("an address with a path");
+            return Ok(Self {
+                listener,
+                second: None,
+                redirect_uri,
+            });
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0)))
-            .await
-            .map_err(failed)?;
+        let (first, second) = own_addresses(uri)?;
+        let port = uri.port().or(request.redirect_port).unwrap_or(0);
+        let failed = |cause| taken(uri.host_str().unwrap_or_default(), port, cause);
+        let (listener, second) = match (listen(first, port).await, second) {
+            (Ok(listener), None) => (listener, None),
+            (Ok(listener), Some(other)) => {
+                let port = listener.local_addr().map_err(failed)?.port();
+                (listener, listen(other, port).await.ok())
+            }
+            (Err(_), Some(other)) => (listen(other, port).await.map_err(failed)?, None),
+            (Err(cause), None) => return Err(failed(cause)),
+        };
+        let mut redirect_uri = uri.clone();
         let port = listener.local_addr().map_err(failed)?.port();
-        let redirect_uri = Url::parse(&format!("http://127.0.0.1:{port}{PATH}"))
-            .expect("an address with a port and a path");
+        redirect_uri
+            .set_port(Some(port))
+            .expect("an http address has room for a port");
         Ok(Self {
             listener,
+            second,
             redirect_uri,
         })
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        match &self.second {
+            None => self.listener.accept().await,
+            Some(second) => tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                accepted = second.accept() => accepted,
+            },
+        }
     }
 
     /// The address for the authorization request.
@@ -106,10 +149,11 @@ impl Listener {
                     }
                     Ok(Served::Nothing) | Err(_) => {}
                 },
-                accepted = self.listener.accept(), if connections.len() < CONNECTIONS => {
+                accepted = self.accept(), if connections.len() < CONNECTIONS => {
                     match accepted {
                         Ok((stream, _)) => {
-                            connections.spawn(serve(stream, Arc::clone(&expected)));
+                            let path = self.redirect_uri.path().to_owned();
+                            connections.spawn(serve(stream, path, Arc::clone(&expected)));
                         }
                         // Out of descriptors, or a caller that is gone already.
                         Err(_) => sleep(Duration::from_millis(20)).await,
@@ -122,6 +166,42 @@ impl Listener {
                 }
             }
         }
+    }
+}
+
+async fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((address, port)).await
+}
+
+fn taken(host: &str, port: u16, cause: io::Error) -> Error {
+    let message = match port {
+        0 => format!("no port of {host} can be listened on"),
+        port => format!("port {port} of {host} can't be listened on"),
+    };
+    Error::new(ErrorKind::InvalidInput, message).because(cause)
+}
+
+/// The address, or for `localhost` the two, that a redirect address means.
+fn own_addresses(uri: &Url) -> Result<(IpAddr, Option<IpAddr>), Error> {
+    let plain = uri.scheme() == "http"
+        && uri.query().is_none()
+        && uri.fragment().is_none()
+        && uri.username().is_empty()
+        && uri.password().is_none();
+    match uri.host() {
+        Some(Host::Ipv4(address)) if plain && address.is_loopback() => Ok((address.into(), None)),
+        Some(Host::Ipv6(address)) if plain && address.is_loopback() => Ok((address.into(), None)),
+        Some(Host::Domain("localhost")) if plain => {
+            Ok((Ipv4Addr::LOCALHOST.into(), Some(Ipv6Addr::LOCALHOST.into())))
+        }
+        _ => Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "{} can't be redirected to: it has to be http://127.0.0.1, http://[::1] or \
+                 http://localhost, with a path and no query",
+                without_query(uri)
+            ),
+        )),
     }
 }
 
@@ -145,11 +225,14 @@ enum Served {
     Nothing,
 }
 
-async fn serve(mut stream: TcpStream, expected: Arc<Expected>) -> Served {
+async fn serve(mut stream: TcpStream, path: String, expected: Arc<Expected>) -> Served {
     let Ok(head) = timeout(CONNECTION_TIME, read_head(&mut stream)).await else {
         return Served::Nothing; // a spare connection, never used
     };
-    let verdict = match head.as_ref().map(|head| callback_query(head.as_slice())) {
+    let verdict = match head
+        .as_ref()
+        .map(|head| callback_query(head.as_slice(), &path))
+    {
         Ok(Ok(query)) => judge(query, &expected),
         Ok(Err(page)) => {
             answer(&mut stream, &page).await;
@@ -203,8 +286,8 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<SecretBuffer
     }
 }
 
-/// Finds the query of a request for [`PATH`], or the page that others get.
-fn callback_query(head: &[u8]) -> Result<&[u8], Page> {
+/// Finds the query of a request for this path, or the page that others get.
+fn callback_query<'a>(head: &'a [u8], wanted: &str) -> Result<&'a [u8], Page> {
     let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut words = line.split(|b| *b == b' ');
@@ -218,7 +301,7 @@ fn callback_query(head: &[u8]) -> Result<&[u8], Page> {
     }
     let at = target.iter().position(|b| *b == b'?');
     let (path, query) = target.split_at(at.unwrap_or(target.len()));
-    if path != PATH.as_bytes() {
+    if path != wanted.as_bytes() {
         return Err(Page::NotFound);
     }
     // Not even HEAD: whoever looks before the browser must not use up the code.

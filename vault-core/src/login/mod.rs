@@ -14,136 +14,30 @@ mod device_code;
 mod loopback;
 mod page;
 mod pkce;
+mod pushed;
 mod redirect;
+mod request;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
 use url::Url;
+use vault_platform::secret::SecretString;
 
 pub use browser::SystemBrowser;
 pub use device_code::DeviceAuthorization;
+pub use request::{Flow, LoginRequest};
 
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
 use crate::oauth::Endpoints;
-use crate::oauth::client::{Client, ClientCredential};
+use crate::oauth::client::Client;
+use crate::oauth::id_token::{self, Expected};
+use crate::oauth::jwt::Claims;
+use crate::oauth::revocation::revoke;
+use crate::oauth::text::clean;
 use crate::oauth::token_endpoint::{Answer, TokenResponse};
-
-/// How a person logs in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Flow {
-    /// With a browser on this machine (authorization code with PKCE).
-    #[default]
-    Browser,
-    /// With any browser, by a code that the person types in.
-    Device,
-}
-
-/// What to log in to, and how.
-///
-/// ```
-/// # use vault_core::login::{Flow, LoginRequest};
-/// let request = LoginRequest::new("https://login.example", "my-client")
-///     .scope("openid")
-///     .scope("offline_access")
-///     .flow(Flow::Browser);
-/// ```
-#[derive(Clone, Debug)]
-pub struct LoginRequest {
-    pub(crate) issuer: String,
-    pub(crate) client_id: String,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) resources: Vec<Url>,
-    pub(crate) flow: Flow,
-    pub(crate) redirect_port: Option<u16>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) parameters: Vec<(String, String)>,
-    pub(crate) credential: Option<Arc<ClientCredential>>,
-}
-
-impl LoginRequest {
-    /// The time a person has for a login with a browser, unless
-    /// [`timeout`](Self::timeout) says otherwise.
-    pub const BROWSER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-
-    /// Starts a request: the issuer exactly as the server names itself, and
-    /// the client's id there.
-    #[must_use]
-    pub fn new(issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
-        Self {
-            issuer: issuer.into(),
-            client_id: client_id.into(),
-            scopes: Vec::new(),
-            resources: Vec::new(),
-            flow: Flow::default(),
-            redirect_port: None,
-            timeout: None,
-            parameters: Vec::new(),
-            credential: None,
-        }
-    }
-
-    /// Asks for a scope. It is sent as it is given: several in one text,
-    /// separated by spaces, are several scopes.
-    #[must_use]
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.scopes.push(scope.into());
-        self
-    }
-
-    /// Names an API that the tokens are for (RFC 8707).
-    #[must_use]
-    pub fn resource(mut self, resource: Url) -> Self {
-        self.resources.push(resource);
-        self
-    }
-
-    /// Chooses the flow; the browser's is the default.
-    #[must_use]
-    pub fn flow(mut self, flow: Flow) -> Self {
-        self.flow = flow;
-        self
-    }
-
-    /// Fixes the port of the loopback redirect, for servers that do not take
-    /// any port as RFC 8252, section 7.3, says. The redirect address is then
-    /// `http://127.0.0.1:PORT/callback`.
-    #[must_use]
-    pub fn redirect_port(mut self, port: u16) -> Self {
-        self.redirect_port = Some(port);
-        self
-    }
-
-    /// Bounds the time a person has: five minutes for a browser by default,
-    /// and what the server gives for a device code.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// Gives what a confidential client proves itself with. It is kept with
-    /// the login, in the store.
-    #[must_use]
-    pub fn credential(mut self, credential: ClientCredential) -> Self {
-        self.credential = Some(Arc::new(credential));
-        self
-    }
-
-    /// Adds a parameter to the authorization request, for what a server wants
-    /// beyond the standards (`audience`, `access_type`) or in special cases
-    /// (`prompt`). Those that the flow sets itself are refused.
-    #[must_use]
-    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.parameters.push((name.into(), value.into()));
-        self
-    }
-}
 
 /// How a login reaches the person.
 ///
@@ -193,6 +87,8 @@ pub trait LoginInteraction: Send + Sync {
 ///   came that does not belong to this login, or not from this server.
 /// - [`ErrorKind::AccessDenied`], [`ErrorKind::LoginExpired`]: the person or
 ///   the server said no, or nobody came in time.
+/// - [`ErrorKind::IdTokenRefused`]: the ID token is not for this login, or
+///   there is none.
 /// - [`ErrorKind::RequestRefused`], [`ErrorKind::ServerAnswerInvalid`],
 ///   [`ErrorKind::ServerUnavailable`], [`ErrorKind::NetworkUnavailable`].
 pub(crate) async fn run(
@@ -201,7 +97,7 @@ pub(crate) async fn run(
     request: &LoginRequest,
     client: &Client<'_>,
     interaction: &dyn LoginInteraction,
-) -> Result<TokenResponse, Error> {
+) -> Result<LoggedIn, Error> {
     let _finished = Finished(interaction);
     if client.id.is_empty() {
         return Err(Error::new(
@@ -209,11 +105,88 @@ pub(crate) async fn run(
             "the client id is empty",
         ));
     }
+    request.own_parameters()?;
+    let flow = Context {
+        http,
+        endpoints,
+        request,
+        client,
+        interaction,
+    };
     match request.flow {
-        Flow::Browser => {
-            authorization_code::login(http, endpoints, request, client, interaction).await
+        Flow::Browser => authorization_code::login(&flow).await,
+        Flow::Device => device_code::login(&flow).await,
+    }
+}
+
+/// What a login came to.
+#[derive(Debug)]
+pub(crate) struct LoggedIn {
+    pub(crate) tokens: TokenResponse,
+    /// Who logged in, where that was asked for: of a checked ID token.
+    pub(crate) claims: Option<Claims>,
+}
+
+/// The parameters of an authorization request, in order.
+type Parameters = Vec<(String, SecretString)>;
+
+/// What a flow works with.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    http: &'a Http,
+    endpoints: &'a Endpoints,
+    request: &'a LoginRequest,
+    client: &'a Client<'a>,
+    interaction: &'a dyn LoginInteraction,
+}
+
+impl Context<'_> {
+    /// Takes the tokens out of the last answer and looks who logged in. Tokens
+    /// of a login that is refused are given back.
+    async fn conclude(
+        &self,
+        answer: Answer,
+        nonce: Option<&SecretString>,
+    ) -> Result<LoggedIn, Error> {
+        let tokens = tokens(answer, self.endpoints)?;
+        match self.who(&tokens, nonce).await {
+            Ok(claims) => Ok(LoggedIn { tokens, claims }),
+            Err(error) => {
+                if let Some(token) = &tokens.refresh_token
+                    && let Err(error) = revoke(self.http, self.endpoints, self.client, token).await
+                {
+                    tracing::debug!(%error, "the tokens of a refused login were not revoked");
+                }
+                Err(error)
+            }
         }
-        Flow::Device => device_code::login(http, endpoints, request, client, interaction).await,
+    }
+
+    async fn who(
+        &self,
+        tokens: &TokenResponse,
+        nonce: Option<&SecretString>,
+    ) -> Result<Option<Claims>, Error> {
+        // A server that granted less says so (RFC 6749, section 5.1).
+        let granted = |scopes: &Vec<String>| scopes.iter().any(|scope| scope == "openid");
+        if !self.request.asks_openid() || !tokens.scope.as_ref().is_none_or(granted) {
+            return Ok(None);
+        }
+        let Some(token) = &tokens.id_token else {
+            let message = format!(
+                "{} gave no ID token, though `openid` was asked for",
+                clean(&self.endpoints.issuer)
+            );
+            return Err(Error::new(ErrorKind::IdTokenRefused, message));
+        };
+        let expected = Expected {
+            client_id: self.client.id,
+            nonce,
+            max_age: self.request.max_age,
+            now: tokens.date.unwrap_or(self.client.now),
+        };
+        let claims = id_token::verify(self.http, self.endpoints, token, &expected).await?;
+        Ok(Some(claims))
     }
 }
 
@@ -281,7 +254,7 @@ fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error>
 /// only. Servers refuse a token that would be for several (RFC 8707, section
 /// 2.2).
 fn single_resource(request: &LoginRequest) -> &[Url] {
-    match request.resources.as_slice() {
+    match request.resources() {
         [resource] => std::slice::from_ref(resource),
         _ => &[],
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::*;
 use crate::http::HttpOptions;
@@ -117,7 +118,7 @@ fn http() -> Http {
 
 fn request(flow: Flow) -> LoginRequest {
     LoginRequest::new("http://127.0.0.1", "client")
-        .scope("openid")
+        .scope("read")
         .flow(flow)
 }
 
@@ -125,7 +126,7 @@ fn request(flow: Flow) -> LoginRequest {
 async fn a_browser_login_ends_with_tokens_and_a_page_that_says_so() {
     let server = Server::new([(200, TOKENS)]);
     let person = Person::default();
-    let tokens = run(
+    let logged_in = run(
         &http(),
         &server.endpoints(),
         &request(Flow::Browser),
@@ -134,8 +135,8 @@ async fn a_browser_login_ends_with_tokens_and_a_page_that_says_so() {
     )
     .await
     .unwrap();
-    assert_eq!(tokens.access_token.expose(), "AT");
-    assert_eq!(tokens.refresh_token.unwrap().expose(), "RT");
+    assert_eq!(logged_in.tokens.access_token.expose(), "AT");
+    assert_eq!(logged_in.tokens.refresh_token.unwrap().expose(), "RT");
     let seen = server.seen(0);
     assert!(
         seen.contains(
@@ -187,7 +188,7 @@ async fn a_device_login_shows_the_code_and_asks_until_there_are_tokens() {
         (200, TOKENS),
     ]);
     let person = Person::default();
-    let tokens = run(
+    let logged_in = run(
         &http(),
         &server.endpoints(),
         &request(Flow::Device),
@@ -196,9 +197,9 @@ async fn a_device_login_shows_the_code_and_asks_until_there_are_tokens() {
     )
     .await
     .unwrap();
-    assert_eq!(tokens.refresh_token.unwrap().expose(), "RT");
+    assert_eq!(logged_in.tokens.refresh_token.unwrap().expose(), "RT");
     assert_eq!(person.codes.lock().unwrap()[0].user_code, "UC");
-    assert!(server.seen(0).ends_with("client_id=client&scope=openid"));
+    assert!(server.seen(0).ends_with("client_id=client&scope=read"));
     assert!(
         server.seen(2).contains("device_code&device_code=DC"),
         "{}",

@@ -131,6 +131,14 @@ struct Metadata {
     code_challenge_methods_supported: Option<Vec<String>>,
     #[serde(default, deserialize_with = "lenient::words")]
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "lenient::string")]
+    pushed_authorization_request_endpoint: Option<String>,
+    #[serde(default)]
+    require_pushed_authorization_requests: Option<bool>,
+    #[serde(default, deserialize_with = "lenient::string")]
+    jwks_uri: Option<String>,
+    #[serde(default, deserialize_with = "lenient::words")]
+    id_token_signing_alg_values_supported: Option<Vec<String>>,
 }
 
 fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error> {
@@ -202,6 +210,15 @@ fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error
             .unwrap_or(false),
         lacks_pkce_s256: methods.is_some_and(|methods| !methods.iter().any(|m| m == "S256")),
         token_endpoint_auth_methods: metadata.token_endpoint_auth_methods_supported,
+        pushed_authorization_request_endpoint: endpoint(
+            "pushed_authorization_request_endpoint",
+            metadata.pushed_authorization_request_endpoint,
+        )?,
+        requires_pushed_authorization_requests: metadata
+            .require_pushed_authorization_requests
+            .unwrap_or(false),
+        jwks_uri: endpoint("jwks_uri", metadata.jwks_uri)?,
+        id_token_signing_algs: metadata.id_token_signing_alg_values_supported,
     })
 }
 

@@ -12,6 +12,7 @@ pub mod challenge;
 pub(crate) mod client;
 pub(crate) mod discovery;
 pub(crate) mod form;
+pub(crate) mod id_token;
 pub(crate) mod jwt;
 pub(crate) mod lenient;
 pub(crate) mod revocation;
@@ -63,6 +64,18 @@ pub struct Endpoints {
     /// server does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_methods: Option<Vec<String>>,
+    /// Takes authorization requests before the browser is sent (RFC 9126).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// The server takes no authorization request that was not pushed.
+    #[serde(default)]
+    pub requires_pushed_authorization_requests: bool,
+    /// Where the keys are that ID tokens are signed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<Url>,
+    /// How the server signs ID tokens; absent where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token_signing_algs: Option<Vec<String>>,
 }
 
 impl Endpoints {
@@ -84,6 +97,10 @@ impl Endpoints {
             authorization_response_iss_parameter_supported: false,
             lacks_pkce_s256: false,
             token_endpoint_auth_methods: None,
+            pushed_authorization_request_endpoint: None,
+            requires_pushed_authorization_requests: false,
+            jwks_uri: None,
+            id_token_signing_algs: None,
         })
     }
 }

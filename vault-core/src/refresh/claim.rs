@@ -192,6 +192,7 @@ impl Claim {
                     account: None,
                     subject: None,
                     logged_in: now.clone(),
+                    audience_parameter: false,
                     ca_certificates: Vec::new(),
                 },
                 refreshed: now,
@@ -293,11 +294,19 @@ impl Claim {
             .iter()
             .filter_map(|text| url::Url::parse(text).ok())
             .collect();
+        // One API can be named as the server wants it; of several, each by its
+        // own name.
+        let (resource, audience) = match resource.as_slice() {
+            [api] if record.settings.audience_parameter && cache_key.audience.is_none() => {
+                (&[][..], Some(api.as_str()))
+            }
+            all => (all, cache_key.audience.as_deref()),
+        };
         let grant = Grant::RefreshToken {
             refresh_token: &record.refresh_token,
             scope: &cache_key.scope,
-            resource: &resource,
-            audience: cache_key.audience.as_deref(),
+            resource,
+            audience,
         };
         let client = record.client(Some(&self.key), now);
         let mut answer = request_tokens(http, &endpoints, &client, grant).await;

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::Call;
 use crate::server::Inner;
-use crate::server::config::{Decision, ResponseParameter, ServerConfig};
+use crate::server::config::{Decision, PushedRequests, ResponseParameter, ServerConfig};
 use crate::server::dispatch::Incoming;
 use crate::server::form::Parameters;
 use crate::server::reply::Reply;
@@ -21,9 +21,19 @@ pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> R
     } else {
         &request.body
     };
-    let Ok(parameters) = Parameters::parse(text) else {
+    let Ok(mut parameters) = Parameters::parse(text) else {
         return Reply::html(400, "A parameter came twice");
     };
+    if let Some(name) = parameters.value("request_uri") {
+        let client_id = parameters.value("client_id").unwrap_or_default();
+        let pushed = inner.grants.take_request(name, client_id, call.now);
+        parameters = match pushed.map(|body| Parameters::parse(&body)) {
+            Some(Ok(pushed)) => pushed,
+            _ => return Reply::html(400, "Nothing was pushed under this name"),
+        };
+    } else if inner.config.pushed_requests == PushedRequests::Required {
+        return Reply::html(400, "The request was not pushed");
+    }
     let client_id = parameters.value("client_id").unwrap_or_default();
     if !inner
         .config

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Call;
 use crate::server::Inner;
+use crate::server::config::PushedRequests;
 use crate::server::reply::Reply;
 
 pub(super) fn answer(inner: &Inner, call: Call<'_>, openid: bool) -> Reply {
@@ -36,8 +37,13 @@ pub(super) fn answer(inner: &Inner, call: Call<'_>, openid: bool) -> Reply {
     });
     if openid {
         document["subject_types_supported"] = json!(["public"]);
-        document["id_token_signing_alg_values_supported"] = json!(["none"]);
+        document["id_token_signing_alg_values_supported"] = json!(["ES256"]);
         document["jwks_uri"] = json!(format!("{issuer}/jwks"));
+    }
+    if inner.config.pushed_requests != PushedRequests::None {
+        document["pushed_authorization_request_endpoint"] = json!(format!("{issuer}/par"));
+        document["require_pushed_authorization_requests"] =
+            json!(inner.config.pushed_requests == PushedRequests::Required);
     }
     if let Value::Object(members) = &mut document {
         for (name, value) in &inner.config.metadata_changes {

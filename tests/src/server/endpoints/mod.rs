@@ -6,6 +6,7 @@ mod authorize;
 mod client;
 mod device;
 mod metadata;
+mod pushed;
 mod revoke;
 mod token;
 mod user_info;
@@ -14,9 +15,11 @@ use std::time::Duration;
 
 use axum::http::{Method, header};
 
+use super::config::PushedRequests;
 use super::dispatch::Incoming;
 use super::form::Parameters;
 use super::reply::Reply;
+use super::signer::Signer;
 use super::state::Refusal;
 use super::{Endpoint, Inner};
 
@@ -25,6 +28,7 @@ use super::{Endpoint, Inner};
 pub(super) struct Call<'a> {
     pub(super) issuer: &'a str,
     pub(super) now: Duration,
+    pub(super) signer: &'a Signer,
     /// Whether a refresh repeats its refresh token this once.
     pub(super) keeps_refresh_token: bool,
 }
@@ -50,6 +54,8 @@ pub(super) fn at(path: &str, issuer_path: &str) -> Endpoint {
         Some("/token") => Endpoint::Token,
         Some("/revoke") => Endpoint::Revoke,
         Some("/userinfo") => Endpoint::UserInfo,
+        Some("/par") => Endpoint::Pushed,
+        Some("/jwks") => Endpoint::Keys,
         _ => Endpoint::Other,
     })
 }
@@ -62,9 +68,17 @@ pub(super) fn answer(
     call: Call<'_>,
 ) -> Reply {
     let methods: &[Method] = match endpoint {
-        Endpoint::OAuthMetadata | Endpoint::OpenIdMetadata | Endpoint::DevicePage => &[Method::GET],
+        Endpoint::OAuthMetadata
+        | Endpoint::OpenIdMetadata
+        | Endpoint::DevicePage
+        | Endpoint::Keys => &[Method::GET],
+        Endpoint::Pushed if inner.config.pushed_requests == PushedRequests::None => {
+            return Reply::html(404, "Not Found");
+        }
         Endpoint::Authorize | Endpoint::UserInfo => &[Method::GET, Method::POST],
-        Endpoint::DeviceAuthorization | Endpoint::Token | Endpoint::Revoke => &[Method::POST],
+        Endpoint::DeviceAuthorization | Endpoint::Token | Endpoint::Revoke | Endpoint::Pushed => {
+            &[Method::POST]
+        }
         Endpoint::Other => return Reply::html(404, "Not Found"),
     };
     if !methods.contains(&request.method) {
@@ -80,6 +94,8 @@ pub(super) fn answer(
         Endpoint::Token => token::answer(inner, request, call),
         Endpoint::Revoke => revoke::answer(inner, request, call),
         Endpoint::UserInfo => user_info::answer(inner, request, call),
+        Endpoint::Pushed => pushed::answer(inner, request, call),
+        Endpoint::Keys => Reply::json(200, &call.signer.keys()),
         Endpoint::Other => Reply::html(404, "Not Found"),
     }
 }

@@ -1,12 +1,12 @@
 //! The token endpoint (RFC 6749 section 3.2): three grants.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Call, client, form, refused};
 use crate::server::Inner;
-use crate::server::config::{ExpiresIn, Rotation, ServerConfig};
+use crate::server::config::{ExpiresIn, IdTokens, Rotation, ServerConfig};
 use crate::server::counters::{RefreshOutcome, RefreshRecord};
 use crate::server::dispatch::Incoming;
 use crate::server::fingerprint;
@@ -173,24 +173,37 @@ fn granted(issued: &Issued, config: &ServerConfig, call: Call<'_>) -> Reply {
         ExpiresIn::Seconds(seconds) => answer["expires_in"] = json!(seconds),
         ExpiresIn::Omitted => {}
     }
-    if issued.scope.split(' ').any(|scope| scope == "openid") {
+    let openid = issued.scope.split(' ').any(|scope| scope == "openid");
+    if openid && config.id_token != IdTokens::Omitted {
         answer["id_token"] = json!(id_token(issued, config, call));
     }
     Reply::json(200, &answer)
 }
 
-/// An unsigned ID token (OpenID Connect Core section 2), good where it came straight from the
-/// token endpoint.
+/// An ID token (OpenID Connect Core section 2), as the configuration wants them.
 fn id_token(issued: &Issued, config: &ServerConfig, call: Call<'_>) -> String {
+    let like = config.id_token;
     let now = jiff::Timestamp::now().as_second();
-    let lifetime = i64::try_from(config.access_token_lifetime.as_secs()).unwrap_or(i64::MAX);
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let lifetime = seconds(config.access_token_lifetime).max(60);
     let mut claims = json!({
         "iss": call.issuer, "sub": issued.subject, "aud": issued.client_id,
         "iat": now, "exp": now.saturating_add(lifetime),
+        "auth_time": now.saturating_sub(seconds(config.authenticated_ago)),
     });
     if let Some(nonce) = &issued.nonce {
         claims["nonce"] = Value::from(nonce.as_str());
     }
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
-    format!("{header}.{}.", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    match like {
+        IdTokens::OtherIssuer => claims["iss"] = json!("https://another-issuer.example"),
+        IdTokens::OtherAudience => claims["aud"] = json!("another-client"),
+        IdTokens::OtherNonce => claims["nonce"] = json!("another-nonce"),
+        IdTokens::NoNonce => claims["nonce"] = Value::Null,
+        IdTokens::Expired => {
+            claims["iat"] = json!(now - 7200);
+            claims["exp"] = json!(now - 3600);
+        }
+        _ => {}
+    }
+    call.signer.token(&claims, like, &issued.client_id)
 }

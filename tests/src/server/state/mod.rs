@@ -9,6 +9,7 @@ mod devices;
 mod jwt;
 mod lookup;
 mod mint;
+mod pushed;
 mod tokens;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ pub(super) use tokens::{Issued, RefreshRequest, Refreshed};
 use codes::Code;
 use devices::Device;
 use mint::Digest;
+use pushed::Pushed;
 use tokens::{AccessEntry, RefreshEntry};
 
 /// A refusal: an OAuth error code and the reason in words.
@@ -64,6 +66,7 @@ pub(super) struct Grants {
     access_tokens: HashMap<Digest, AccessEntry>,
     codes: HashMap<Digest, Code>,
     devices: HashMap<Digest, Device>,
+    pushed: HashMap<Digest, Pushed>,
     last_family: u64,
     families_revoked: u64,
 }

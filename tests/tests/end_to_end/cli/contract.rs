@@ -6,7 +6,7 @@ use vault_tests::server::{AuthorizationServer, ServerConfig};
 
 use crate::support::{Sandbox, login, vault_cli};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "login",
     "import",
     "token",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 12] = [
     "status",
     "history",
     "logout",
+    "issuers",
     "doctor",
     "completions",
     "man",

@@ -5,6 +5,8 @@ mod bad_input;
 mod clients;
 mod contract;
 mod foreign_items;
+mod issuers;
+mod logins;
 mod main_path;
 mod passphrase;
 #[cfg(unix)]

@@ -3,8 +3,16 @@ use tokio::task::JoinHandle;
 
 type Outcome = Result<(SecretString, WaitingBrowser), Error>;
 
+fn request() -> LoginRequest {
+    LoginRequest::new("https://login.example", "c")
+}
+
 async fn listen() -> (Url, JoinHandle<Outcome>) {
-    let listener = Listener::bind(None).await.unwrap();
+    listen_at(&request()).await
+}
+
+async fn listen_at(request: &LoginRequest) -> (Url, JoinHandle<Outcome>) {
+    let listener = Listener::bind(request).await.unwrap();
     let url = listener.redirect_uri().clone();
     let waiting = tokio::spawn(async move {
         let expected = Expected {
@@ -166,12 +174,72 @@ async fn a_refusal_ends_the_wait_and_is_shown_without_markup() {
 async fn a_dropped_login_frees_its_port_and_a_taken_port_is_named() {
     let (url, waiting) = listen().await;
     let port = url.port().unwrap();
-    let error = Listener::bind(Some(port)).await.unwrap_err();
+    let error = Listener::bind(&request().redirect_port(port))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains(&port.to_string()), "{error}");
 
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
-    let again = Listener::bind(Some(port)).await.unwrap();
+    let again = Listener::bind(&request().redirect_port(port))
+        .await
+        .unwrap();
     assert_eq!(again.redirect_uri().as_str(), url.as_str());
+}
+
+fn at(uri: &str) -> LoginRequest {
+    request().redirect_uri(Url::parse(uri).unwrap())
+}
+
+async fn finds_the_code(url: &Url, address: &str, waiting: JoinHandle<Outcome>) {
+    let target = format!("{}?code=C&state=STATE", url.path());
+    let mut stream = TcpStream::connect((address, url.port().unwrap()))
+        .await
+        .unwrap();
+    stream.write_all(get(&target).as_bytes()).await.unwrap();
+    let (code, _browser) = waiting.await.unwrap().unwrap();
+    assert_eq!(code.expose(), "C");
+}
+
+#[tokio::test]
+async fn the_address_is_the_one_that_was_registered() {
+    let (url, waiting) = listen_at(&at("http://127.0.0.1/a/b")).await;
+    assert_eq!((url.host_str(), url.path()), (Some("127.0.0.1"), "/a/b"));
+    let page = ask(&url, &get("/callback?code=C&state=STATE")).await;
+    assert!(page.starts_with("HTTP/1.1 404"), "{page}");
+    finds_the_code(&url, "127.0.0.1", waiting).await;
+}
+
+#[tokio::test]
+async fn ipv6_and_both_addresses_of_localhost_are_listened_on() {
+    // Not every machine that runs tests has IPv6.
+    if TcpListener::bind("[::1]:0").await.is_err() {
+        return;
+    }
+    let (url, waiting) = listen_at(&at("http://[::1]/callback")).await;
+    assert!(url.as_str().starts_with("http://[::1]:"), "{url}");
+    finds_the_code(&url, "::1", waiting).await;
+    for address in ["127.0.0.1", "::1"] {
+        let (url, waiting) = listen_at(&at("http://localhost/cb")).await;
+        assert!(url.as_str().starts_with("http://localhost:"), "{url}");
+        finds_the_code(&url, address, waiting).await;
+    }
+}
+
+#[tokio::test]
+async fn no_other_machine_is_redirected_to() {
+    for uri in [
+        "http://192.168.0.1/callback",
+        "http://0.0.0.0/callback",
+        "https://127.0.0.1/callback",
+        "http://localhost.example/callback",
+        "http://127.0.0.1/callback?a=b",
+        "http://127.0.0.1/callback#f",
+        "http://me@127.0.0.1/callback",
+        "app://callback",
+    ] {
+        let refused = Listener::bind(&at(uri)).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{uri}");
+    }
 }
