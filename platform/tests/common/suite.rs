@@ -12,13 +12,15 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// Runs every case, says `contract: NAME PASSED/ALL` on standard error, whether
+/// Runs every case and tidies up after it, says `contract: NAME PASSED/ALL` on standard error, whether
 /// or not output is captured, and fails with the list of all that failed.
-pub(crate) fn run<T>(name: &str, cases: &[Case<T>], bench: &T) {
+pub(crate) fn run<T>(name: &str, cases: &[Case<T>], bench: &T, tidy: impl Fn(&T)) {
     let failures: Vec<String> = cases
         .iter()
         .filter_map(|(case, check)| {
-            let why = catch_unwind(AssertUnwindSafe(|| check(bench))).err()?;
+            let checked = catch_unwind(AssertUnwindSafe(|| check(bench)));
+            tidy(bench);
+            let why = checked.err()?;
             let why = why
                 .downcast_ref::<String>()
                 .map(String::as_str)

@@ -1,14 +1,15 @@
 //! Named secrets in the user's key ring.
 //!
-//! A secret is made in the ring of the calling thread, opened to the user and
-//! then linked into the user's ring, where it takes the place of the one that
-//! had its name, in one step: nobody sees it half made, and nobody sees none.
+//! A key is made in the ring of the calling thread, opened to the user and then
+//! linked into the user's ring, where it takes the place of another program's of
+//! the same name, in one step; our own is given new contents, in one step as
+//! well. Nobody sees it half made, and nobody sees none.
 
 use std::ffi::{CStr, CString};
 use std::io;
 use std::time::Duration;
 
-use super::sys::{self, Serial, THREAD_RING, USER_RING};
+use super::sys::{self, PERMISSIONS, Serial, THREAD_RING, USER_RING};
 use crate::secret::SecretBytes;
 
 /// The kinds of keys, the one that is made first. A big key's contents do not
@@ -28,6 +29,50 @@ pub(crate) fn prove() -> io::Result<()> {
 /// Puts a secret under a name, until it is removed, the time has passed or the
 /// machine reboots.
 pub(crate) fn put(name: &CStr, contents: &[u8], time: Option<Duration>) -> io::Result<()> {
+    let replaced = match time {
+        None => replace(name, contents)?,
+        // The time is a key's own: this makes a new one.
+        Some(_) => None,
+    };
+    let kind = match replaced {
+        Some(kind) => kind,
+        None => patiently(|| make(name, contents, time))?,
+    };
+    // Another program may have put its own under the name.
+    let mut others = KINDS.into_iter().filter(|other| *other != kind);
+    others.try_for_each(|other| remove_kind(other, name))
+}
+
+/// Gives our key of this name new contents; tells its kind, or none if there is
+/// no such key. A new key each time would fill the quota with old ones, which
+/// the kernel takes away a little later.
+fn replace(name: &CStr, contents: &[u8]) -> io::Result<Option<&'static CStr>> {
+    for kind in KINDS {
+        let Ok(Some(key)) = find(kind, name) else {
+            continue;
+        };
+        let ours = sys::describe(key).is_ok_and(|described| {
+            let rights = format!("{PERMISSIONS:08x}");
+            let mut parts = described.expose().split(|byte| *byte == b';');
+            parts.nth(3) == Some(rights.as_bytes())
+        });
+        if !ours {
+            continue;
+        }
+        match sys::update(key, contents) {
+            Ok(()) => return Ok(Some(kind)),
+            // It was removed meanwhile.
+            Err(error) if is_absent(&error) => {}
+            // The kernel can't with this kind.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Makes a key and puts it in the place of what has its kind and name.
+fn make(name: &CStr, contents: &[u8], time: Option<Duration>) -> io::Result<&'static CStr> {
     let (made, kind) = match sys::add(KINDS[0], name, contents, THREAD_RING) {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
             (sys::add(KINDS[1], name, contents, THREAD_RING)?, KINDS[1])
@@ -36,19 +81,35 @@ pub(crate) fn put(name: &CStr, contents: &[u8], time: Option<Duration>) -> io::R
     };
     let linked = sys::open_to_user(made)
         .and_then(|()| match time {
-            // Zero would mean for ever.
-            Some(time) => sys::expire(
-                made,
-                u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1),
-            ),
+            Some(time) => {
+                // Zero would mean for ever.
+                let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+                sys::expire(made, seconds.max(1))
+            }
             None => Ok(()),
         })
         .and_then(|()| sys::link(made, USER_RING));
     sys::unlink(made, THREAD_RING).ok();
-    linked?;
-    // Another program may have put its own under the name.
-    let mut others = KINDS.into_iter().filter(|other| *other != kind);
-    others.try_for_each(|other| remove_kind(other, name))
+    linked.map(|()| kind)
+}
+
+/// Tries again for a second while the quota is full: keys that were removed
+/// count until the kernel has swept them up.
+fn patiently<T>(make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let mut tries = 50;
+    loop {
+        match make() {
+            Err(error) if error.raw_os_error() == Some(libc::EDQUOT) && tries > 0 => {
+                tries -= 1;
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "stores block, and have a thread of their own for it"
+                )]
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Reads all there is under a name.

@@ -24,7 +24,7 @@ pub(super) const USER_RING: Serial = libc::KEY_SPEC_USER_KEYRING;
 /// Everything for whoever possesses the key and for its user, nothing for
 /// others. Without the user's rights only the processes of one session could
 /// read it.
-const PERMISSIONS: u32 = 0x3f3f_0000;
+pub(super) const PERMISSIONS: u32 = 0x3f3f_0000;
 
 /// Makes a key in a ring, or gives the one of this kind and name new contents.
 pub(super) fn add(kind: &CStr, name: &CStr, contents: &[u8], ring: Serial) -> io::Result<Serial> {
@@ -40,6 +40,22 @@ pub(super) fn add(kind: &CStr, name: &CStr, contents: &[u8], ring: Serial) -> io
         )
     };
     serial(added)
+}
+
+/// Gives a key new contents, in one step.
+pub(super) fn update(key: Serial, contents: &[u8]) -> io::Result<()> {
+    // SAFETY: the contents are as long as told.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_UPDATE,
+            key,
+            contents.as_ptr(),
+            contents.len(),
+            0,
+        )
+    };
+    answered(answer).map(drop)
 }
 
 /// Finds a key in a ring by kind and name.

@@ -134,7 +134,7 @@ pub(crate) fn is_kept(subject: Subject) {
     if bench.subject.spoil.is_some() {
         cases.extend(errors::OF_OTHER_PROGRAMS);
     }
-    suite::run(bench.subject.name, &cases, &bench);
+    suite::run(bench.subject.name, &cases, &bench, Bench::clear);
 }
 
 type Case = suite::Case<Bench>;
@@ -145,7 +145,7 @@ struct Bench {
     /// The application of the cases that need none of their own.
     application: String,
     place: PathBuf,
-    /// The further applications, to be cleared at the end.
+    /// The further applications, to be cleared after the case.
     used: RefCell<Vec<String>>,
     one: Arc<dyn SecretStore>,
     two: Arc<dyn SecretStore>,
@@ -168,6 +168,17 @@ impl Bench {
         open(self.subject.kind, &self.place)
     }
 
+    /// Deletes what a case left: a real store must not keep the tests' items,
+    /// and some have a quota. A failure here would hide the case's.
+    fn clear(&self) {
+        let applications = self.used.take();
+        for application in applications.iter().chain([&self.application]) {
+            for item in self.one.list(application).unwrap_or_default() {
+                self.one.delete(&item).ok();
+            }
+        }
+    }
+
     /// The longest secret that the cases try.
     fn limit(&self) -> usize {
         let limit = self.one.capabilities().size_limit;
@@ -177,19 +188,6 @@ impl Bench {
     /// A length that is common for tokens.
     fn usual(&self) -> usize {
         self.limit().min(2500)
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        // A real store must not keep the tests' items; a failure here would
-        // hide the case's.
-        let applications = self.used.take();
-        for application in applications.iter().chain([&self.application]) {
-            for item in self.one.list(application).unwrap_or_default() {
-                self.one.delete(&item).ok();
-            }
-        }
     }
 }
 
