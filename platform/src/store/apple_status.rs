@@ -10,6 +10,7 @@ use super::{StoreError, StoreErrorKind, StoreKind};
 /// errSecItemNotFound: absent is an answer, not a failure.
 pub(crate) const NOT_FOUND: i32 = -25300;
 /// errSecDuplicateItem: somebody else was first to add it.
+#[cfg(any(test, target_os = "macos"))]
 pub(crate) const DUPLICATE: i32 = -25299;
 
 /// What a status means.
