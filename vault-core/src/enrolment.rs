@@ -278,7 +278,7 @@ fn report(storage: &Storage, settings: &LoginSettings, shared: bool) -> LoginRep
 async fn prove_store(profile: &Profile, storage: &Storage) -> Result<()> {
     let names = profile.names.clone();
     let interaction = profile.settings.interaction;
-    let deadline = profile.settings.unlock_deadline;
+    let deadline = profile.settings.unlock_deadline + profile.settings.store_deadline;
     let proof = storage.store.call(move |store| {
         Ok::<_, StoreError>(prove(
             store,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use vault_platform::clock::Now;
 use vault_platform::exit::ForkMark;
 use vault_platform::folder::{FolderOptions, StateFolder};
-use vault_platform::store::{Interaction, StoreError, StoreKind, StoreWorker};
+use vault_platform::store::{StoreError, StoreKind, StoreWorker};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
@@ -248,10 +248,7 @@ impl Profile {
         waiting: Waiting,
     ) -> Result<Option<KeyItem>> {
         let interaction = self.settings.interaction;
-        let deadline = match interaction {
-            Interaction::Allowed => self.settings.unlock_deadline,
-            Interaction::Forbidden => self.settings.store_deadline,
-        };
+        let deadline = self.settings.unlock_and_call_deadline();
         let item = storage::key_item_name(&self.names)?;
         let values = match waiting {
             Waiting::Thread => worker.call_within(deadline, "read", move |store| {

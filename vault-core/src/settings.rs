@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) lock_timeout: Duration,
     pub(crate) store_deadline: Duration,
     pub(crate) request_timeout: Duration,
+    /// How long a prompt may stay unanswered.
     pub(crate) unlock_deadline: Duration,
     pub(crate) revocation_deadline: Duration,
     pub(crate) refresher: Refresher,
@@ -64,7 +65,17 @@ impl Settings {
             remember: self.remember,
             allow_network_file_system: self.allow_network_file_system,
             keychain: self.keychain.clone(),
+            prompt_deadline: self.unlock_deadline,
             ..StoreOptions::default()
+        }
+    }
+
+    /// How long a call may take that unlocks the store. The store's own end of
+    /// a prompt comes first: it takes the prompt back and says so.
+    pub(crate) fn unlock_and_call_deadline(&self) -> Duration {
+        match self.interaction {
+            Interaction::Allowed => self.unlock_deadline + self.store_deadline,
+            Interaction::Forbidden => self.store_deadline,
         }
     }
 

@@ -279,7 +279,8 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// # Errors
     ///
     /// [`StoreErrorKind::Locked`] at once when it is locked and nobody may be
-    /// asked, or when the person declines; [`StoreErrorKind::Missing`];
+    /// asked, or when the person declines; [`StoreErrorKind::Hung`] when the
+    /// person does not answer; [`StoreErrorKind::Missing`];
     /// [`StoreErrorKind::WrongKey`].
     fn unlock(&self, interaction: Interaction) -> Result<(), StoreError>;
 
@@ -347,6 +348,8 @@ pub struct StoreOptions {
     /// How long one call to another process may take (a message on the bus, not
     /// a prompt).
     pub call_deadline: Duration,
+    /// How long a prompt that a person was asked for may stay unanswered.
+    pub prompt_deadline: Duration,
 }
 
 impl Default for StoreOptions {
@@ -359,6 +362,7 @@ impl Default for StoreOptions {
             allow_network_file_system: false,
             keychain: KeychainOptions::default(),
             call_deadline: Duration::from_secs(10),
+            prompt_deadline: Duration::from_secs(120),
         }
     }
 }

@@ -15,12 +15,18 @@
 //!   dies all the same, the daemon that the bus then starts is locked, which is
 //!   never taken for empty.
 //! - *Nothing prompts by surprise.* The crate unlocks what it meets and waits
-//!   for the person without end. So each call first asks (`bus`) whether
-//!   something it would touch is locked; if so the answer is `Locked`, at once.
-//!   (Between question and call somebody may lock the keyring; then a prompt
-//!   does appear, and the worker's deadline ends the wait.)
-//! - *Locked is not absent.* A search of a locked keyring may find nothing. An
-//!   empty search counts only while the default collection is unlocked.
+//!   for the person without end; KeePassXC asks for its password when what is
+//!   locked is searched. So each call first asks (`bus`) whether the default
+//!   collection is open, then whether what the search found is; if not, the
+//!   answer is `Locked`, at once. (Between question and call somebody may lock
+//!   the keyring; then a prompt does appear, and the worker's deadline ends the
+//!   wait.)
+//! - *Prompts end.* One that nobody answers is taken back after the deadline
+//!   (`prompt`), and is `Hung`; one that is declined is `Locked`.
+//! - *A keyring with a blank password opens by itself*, but only when told to
+//!   after each start of its service; that asks nobody, so each call may.
+//! - *Locked is not absent.* A search of a locked keyring may find nothing. So
+//!   nothing is searched before the default collection is unlocked.
 //! - *A dead connection is made again*, once per call.
 //! - *One item.* A set writes the first that matches and deletes the others.
 
@@ -31,5 +37,7 @@ pub use store::SecretServiceStore;
 
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod bus;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod prompt;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod store;

@@ -1,8 +1,9 @@
 //! The program with the store that a Linux desktop has: a real gnome-keyring.
 //!
-//! Runs where `VAULT_TEST_SECRET_SERVICE=1` is set, inside a session bus of its
-//! own whose keyring is unlocked, as `tests/lanes/with-keyring` makes it; lane
-//! `keyring` of `tests/run`. All tests share the one keyring and take turns.
+//! Runs where `VAULT_TEST_SECRET_SERVICE` is `gnome-keyring`, inside a session
+//! bus of its own whose keyring is unlocked, as `tests/lanes/with-keyring` makes
+//! it; lane `keyring` of `tests/run`. All tests share the one keyring and take
+//! turns.
 
 #![cfg(target_os = "linux")]
 
@@ -31,8 +32,8 @@ impl Desktop {
     /// `None`, and said, where this lane is not asked for.
     fn new() -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
-        if variable("VAULT_TEST_SECRET_SERVICE").as_deref() != Some("1") {
-            say("skipped: VAULT_TEST_SECRET_SERVICE is not 1");
+        if variable("VAULT_TEST_SECRET_SERVICE").as_deref() != Some("gnome-keyring") {
+            say("skipped: VAULT_TEST_SECRET_SERVICE is not \"gnome-keyring\"");
             return None;
         }
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,28 +1,28 @@
-//! Questions to the Secret Service that can't prompt, and the one prompt that
-//! is wanted.
+//! Questions to the Secret Service that can't prompt, and the two that may:
+//! unlocking and deleting.
 //!
 //! The specification is
 //! <https://specifications.freedesktop.org/secret-service/0.2/>. Each message
-//! has a deadline; a prompt has none, as a person is typing.
+//! has a deadline, and so has each prompt (`prompt`).
 
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use zbus::blocking::{Connection, MessageIterator, connection};
-use zbus::message::{Body, Type};
+use zbus::blocking::{Connection, connection};
+use zbus::fdo;
 use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Value};
-use zbus::{MatchRule, fdo};
 
+use super::prompt::Answer;
 use crate::store::StoreErrorKind;
 
-const NAME: &str = "org.freedesktop.secrets";
+pub(super) const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
 const COLLECTION: &str = "org.freedesktop.Secret.Collection";
-const PROMPT: &str = "org.freedesktop.Secret.Prompt";
+const ITEM: &str = "org.freedesktop.Secret.Item";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-const BUS: &str = "org.freedesktop.DBus";
+pub(super) const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 
 /// How the specification says "no object".
@@ -46,11 +46,30 @@ pub(super) struct BusError {
 }
 
 impl BusError {
-    fn new(kind: StoreErrorKind, why: &'static str) -> Self {
+    pub(super) fn new(
+        kind: StoreErrorKind,
+        why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self {
             kind,
             source: why.into(),
         }
+    }
+}
+
+impl BusError {
+    /// Whether the item that was asked is gone.
+    pub(super) fn is_absent(&self) -> bool {
+        let Some(zbus::Error::MethodError(name, ..)) = self.source.downcast_ref() else {
+            return false;
+        };
+        [
+            "org.freedesktop.Secret.Error.NoSuchObject",
+            "org.freedesktop.DBus.Error.UnknownObject",
+            // gnome-keyring's words.
+            "org.freedesktop.DBus.Error.UnknownMethod",
+        ]
+        .contains(&name.as_str())
     }
 }
 
@@ -133,24 +152,61 @@ impl Bus {
         }
     }
 
-    /// Unlocks or, if there is none, makes the default collection, asking a
-    /// person; false when that person declined.
-    pub(super) fn open_by_asking(&self) -> Result<bool, BusError> {
-        let prompt: OwnedObjectPath = if let Some(collection) = self.default_collection()? {
-            let (_, prompt): (Vec<OwnedObjectPath>, OwnedObjectPath) =
-                self.ask(PATH, SERVICE, "Unlock", &(vec![collection],))?;
-            prompt
-        } else {
-            let label = Value::from("Default keyring");
-            let properties = HashMap::from([("org.freedesktop.Secret.Collection.Label", label)]);
-            let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
-                self.ask(PATH, SERVICE, "CreateCollection", &(properties, "default"))?;
-            prompt
+    /// Unlocks the default collection; true when it is open then.
+    ///
+    /// Without patience nobody is asked: what opens so is a keyring with a
+    /// blank password, which is locked at each start of the service until
+    /// somebody says `Unlock`. With patience a person is asked for so long, for
+    /// a new collection if there is none.
+    pub(super) fn open(&self, patience: Option<Duration>) -> Result<bool, BusError> {
+        let prompt: OwnedObjectPath = match (self.default_collection()?, patience) {
+            (Some(collection), _) => {
+                let (_, prompt): (Vec<OwnedObjectPath>, OwnedObjectPath) =
+                    self.ask(PATH, SERVICE, "Unlock", &(vec![collection],))?;
+                prompt
+            }
+            (None, None) => return Ok(false),
+            (None, Some(_)) => {
+                let label = Value::from("Default keyring");
+                let properties =
+                    HashMap::from([("org.freedesktop.Secret.Collection.Label", label)]);
+                let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
+                    self.ask(PATH, SERVICE, "CreateCollection", &(properties, "default"))?;
+                prompt
+            }
         };
-        if prompt.as_str() != NOTHING {
-            self.prompt(&prompt)?;
+        match patience {
+            _ if prompt.as_str() == NOTHING => {}
+            Some(patience) => {
+                self.prompt(&prompt, patience)?;
+            }
+            // A prompt shows nothing before it is told to.
+            None => {
+                self.dismiss(&prompt).ok();
+                return Ok(false);
+            }
         }
         self.is_open()
+    }
+
+    /// Deletes an item. Some services confirm each deletion by a prompt, most
+    /// often without a person; one that does ask has as long as told.
+    pub(super) fn delete(
+        &self,
+        item: &OwnedObjectPath,
+        patience: Duration,
+    ) -> Result<(), BusError> {
+        let prompt: OwnedObjectPath = self.ask(item.as_str(), ITEM, "Delete", &())?;
+        if prompt.as_str() == NOTHING {
+            return Ok(());
+        }
+        match self.prompt(&prompt, patience)? {
+            Answer::Given => Ok(()),
+            Answer::Dismissed => Err(BusError::new(
+                StoreErrorKind::Refused,
+                "somebody declined to delete the item",
+            )),
+        }
     }
 
     fn default_collection(&self) -> Result<Option<OwnedObjectPath>, BusError> {
@@ -168,49 +224,7 @@ impl Bus {
         bool::try_from(locked).map_err(|error| zbus::Error::from(error).into())
     }
 
-    /// Shows a prompt and waits for its end, or for the service's.
-    fn prompt(&self, prompt: &OwnedObjectPath) -> Result<(), BusError> {
-        let completed = MatchRule::builder()
-            .msg_type(Type::Signal)
-            .interface(PROMPT)?
-            .member("Completed")?
-            .path(prompt.as_str())?
-            .build();
-        let vanished = MatchRule::builder()
-            .msg_type(Type::Signal)
-            .sender(BUS)?
-            .interface(BUS)?
-            .member("NameOwnerChanged")?
-            .add_arg(NAME)?
-            .build();
-        // These two tell the bus to send us the signals; the third sees both.
-        let _completed = MessageIterator::for_match_rule(completed, &self.0, None)?;
-        let _vanished = MessageIterator::for_match_rule(vanished, &self.0, None)?;
-        let messages = MessageIterator::from(&self.0);
-        let () = self.ask(prompt.as_str(), PROMPT, "Prompt", &("",))?;
-        for message in messages {
-            let message = message?;
-            let header = message.header();
-            if message.message_type() != Type::Signal {
-                continue;
-            }
-            match header.member().map(|member| member.as_str()) {
-                Some("Completed")
-                    if header.path().map(|path| path.as_str()) == Some(prompt.as_str()) =>
-                {
-                    return Ok(());
-                }
-                Some("NameOwnerChanged") if mentions_service(&message.body()) => break,
-                _ => {}
-            }
-        }
-        Err(BusError::new(
-            StoreErrorKind::Failed,
-            "the secret service went away while it asked",
-        ))
-    }
-
-    fn ask<'a, R>(
+    pub(super) fn ask<R>(
         &self,
         path: &str,
         interface: &str,
@@ -226,7 +240,7 @@ impl Bus {
         Ok(reply.body().deserialize()?)
     }
 
-    fn ask_bus<R>(
+    pub(super) fn ask_bus<R>(
         &self,
         method: &str,
         arguments: &(impl serde::Serialize + DynamicType),
@@ -239,11 +253,6 @@ impl Bus {
             .call_method(Some(BUS), BUS_PATH, Some(BUS), method, arguments)?;
         Ok(reply.body().deserialize()?)
     }
-}
-
-fn mentions_service(body: &Body) -> bool {
-    body.deserialize::<(String, String, String)>()
-        .is_ok_and(|(name, _, _)| name == NAME)
 }
 
 /// Sorts an error of the bus, wherever in the chain it is.

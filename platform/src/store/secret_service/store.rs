@@ -21,11 +21,21 @@ use crate::store::{
 /// last one.
 const TRIES: u32 = 2;
 
+/// Why an item may be locked in a collection that is not.
+const LOCKED_BY_ITSELF: &str = "an item of this name is locked although the default collection is \
+    open: it lies in another collection, or the service asks before it gives an item out (in \
+    KeePassXC: Settings, Secret Service Integration, \"Confirm when passwords are retrieved by \
+    clients\")";
+
+/// How often a search is made again because of items that come and go.
+const SEARCHES: u32 = 16;
+
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// The Secret Service of the session bus.
 pub struct SecretServiceStore {
     deadline: Duration,
+    prompt_deadline: Duration,
     connection: Mutex<Option<Connection>>,
     provider: Mutex<String>,
 }
@@ -47,6 +57,7 @@ impl SecretServiceStore {
     pub fn new(options: &StoreOptions) -> Result<Self, StoreError> {
         Ok(Self {
             deadline: options.call_deadline,
+            prompt_deadline: options.prompt_deadline,
             connection: Mutex::new(None),
             provider: Mutex::new("org.freedesktop.secrets".to_owned()),
         })
@@ -57,11 +68,7 @@ impl SecretServiceStore {
         // Before the session is opened, and on the same connection: otherwise
         // simultaneous clients bring gnome-keyring 42.1 down.
         bus.reach_service()?;
-        let session = SecretService::connect_with_existing(EncryptionType::Dh, bus.0.clone())
-            .map_err(|cause| BusError {
-                kind: kind_of(&cause),
-                source: cause.into(),
-            })?;
+        let session = SecretService::connect_with_existing(EncryptionType::Dh, bus.0.clone())?;
         *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = bus.provider();
         Ok(Connection {
             bus,
@@ -147,34 +154,20 @@ impl SecretStore for SecretServiceStore {
 
     fn unlock(&self, interaction: Interaction) -> Result<(), StoreError> {
         self.with_connection("unlock", |connection| {
-            let bus = &connection.bus;
-            let open = bus.is_open().map_err(|cause| told(cause, "unlock"))?;
-            if open {
-                return Ok(());
-            }
-            if interaction == Interaction::Forbidden {
-                return Err(error(StoreErrorKind::Locked, "unlock"));
-            }
-            match bus.open_by_asking() {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(error(StoreErrorKind::Locked, "unlock")
-                    .because("the prompt was closed without unlocking")),
-                Err(cause) => Err(told(cause, "unlock")),
-            }
+            let patience = match interaction {
+                Interaction::Allowed => Some(self.prompt_deadline),
+                Interaction::Forbidden => None,
+            };
+            connection.ensure_open(patience, "unlock")
         })
     }
 
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
         self.with_connection("get", |connection| {
-            let mut secrets = Vec::new();
-            for path in connection.matching(&attributes(item), "get")? {
-                match connection.item(path).and_then(|item| item.get_secret()) {
-                    Ok(secret) => secrets.push(secret.into()),
-                    Err(cause) if is_absent(&cause) => {}
-                    Err(cause) => return Err(failed(cause, "get")),
-                }
-            }
-            Ok(secrets)
+            connection.with_matching(&attributes(item), "get", |paths| {
+                let read = |path| Ok(connection.item(path)?.get_secret()?.into());
+                paths.into_iter().map(read).collect()
+            })
         })
     }
 
@@ -190,39 +183,39 @@ impl SecretStore for SecretServiceStore {
                 .because("the secret service takes one line of ASCII"));
         }
         self.with_connection("set", |connection| {
-            let mut paths = connection.matching(&attributes(item), "set")?.into_iter();
-            let Some(first) = paths.next() else {
-                connection.ensure_open("set")?;
-                return connection
-                    .create(item, secret)
-                    .map_err(|cause| failed(cause, "set"));
-            };
-            connection
-                .item(first)
-                .and_then(|found| found.set_secret(secret.expose(), CONTENT_TYPE))
-                .map_err(|cause| failed(cause, "set"))?;
-            connection.delete_all(paths, "set")
+            connection.with_matching(&attributes(item), "set", |paths| {
+                let mut paths = paths.into_iter();
+                match paths.next() {
+                    None => connection.create(item, secret)?,
+                    Some(first) => connection
+                        .item(first)?
+                        .set_secret(secret.expose(), CONTENT_TYPE)?,
+                }
+                paths.try_for_each(|other| connection.bus.delete(&other, self.deadline))
+            })
         })
     }
 
     fn delete(&self, item: &ItemName) -> Result<(), StoreError> {
         self.with_connection("delete", |connection| {
-            let paths = connection.matching(&attributes(item), "delete")?;
-            connection.delete_all(paths.into_iter(), "delete")
+            connection.with_matching(&attributes(item), "delete", |paths| {
+                let delete = |path| connection.bus.delete(path, self.deadline);
+                paths.iter().try_for_each(delete)
+            })
         })
     }
 
     fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
         self.with_connection("list", |connection| {
             let attributes = HashMap::from([("service", application)]);
-            let mut names = Vec::new();
-            for path in connection.matching(&attributes, "list")? {
-                match connection.item(path).and_then(|item| item.get_attributes()) {
-                    Ok(found) => names.extend(name_of(application, &found)),
-                    Err(cause) if is_absent(&cause) => {}
-                    Err(cause) => return Err(failed(cause, "list")),
+            let mut names = connection.with_matching(&attributes, "list", |paths| {
+                let mut names = Vec::new();
+                for path in paths {
+                    let found = connection.item(path)?.get_attributes()?;
+                    names.extend(name_of(application, &found));
                 }
-            }
+                Ok(names)
+            })?;
             names.sort_unstable();
             names.dedup();
             Ok(names)
@@ -231,30 +224,69 @@ impl SecretStore for SecretServiceStore {
 }
 
 impl Connection {
-    /// Finds the items with these attributes, none of which is locked.
+    /// Finds the items with these attributes, none of which is locked. Asks
+    /// first whether the keyring is: "nothing found" says nothing then, writing
+    /// would prompt, and KeePassXC prompts even for the search.
     fn matching(
         &self,
         attributes: &HashMap<&str, &str>,
         operation: &'static str,
     ) -> Result<Vec<OwnedObjectPath>, StoreError> {
+        self.ensure_open(None, operation)?;
         let found = self
             .bus
             .search(attributes)
             .map_err(|cause| told(cause, operation))?;
-        if !found.locked.is_empty() {
-            return Err(error(StoreErrorKind::Locked, operation));
+        if found.locked.is_empty() {
+            return Ok(found.unlocked);
         }
-        if found.unlocked.is_empty() {
-            self.ensure_open(operation)?;
+        Err(error(StoreErrorKind::Locked, operation).because(LOCKED_BY_ITSELF))
+    }
+
+    /// Does something with the items that match. From the search on again when
+    /// one of them is gone by then: somebody deleted it, or the service died and
+    /// the one that the bus started in its place is locked.
+    fn with_matching<T>(
+        &self,
+        attributes: &HashMap<&str, &str>,
+        operation: &'static str,
+        act: impl Fn(Vec<OwnedObjectPath>) -> Result<T, BusError>,
+    ) -> Result<T, StoreError> {
+        let mut tries = SEARCHES;
+        loop {
+            tries -= 1;
+            match act(self.matching(attributes, operation)?) {
+                Err(cause) if cause.is_absent() && tries > 0 => {}
+                result => return result.map_err(|cause| told(cause, operation)),
+            }
         }
-        Ok(found.unlocked)
+    }
+
+    /// Opens the default collection if it is not open, asking a person for as
+    /// long as told, or nobody.
+    fn ensure_open(
+        &self,
+        patience: Option<Duration>,
+        operation: &'static str,
+    ) -> Result<(), StoreError> {
+        let open = match self.bus.is_open() {
+            Ok(false) => self.bus.open(patience),
+            answer => answer,
+        };
+        match (open, patience) {
+            (Ok(true), _) => Ok(()),
+            (Ok(false), None) => Err(error(StoreErrorKind::Locked, operation)),
+            (Ok(false), Some(_)) => Err(error(StoreErrorKind::Locked, operation)
+                .because("the prompt was closed without unlocking")),
+            (Err(cause), _) => Err(told(cause, operation)),
+        }
     }
 
     fn item(&self, path: OwnedObjectPath) -> Result<Item<'_>, Error> {
         self.session.get_item_by_path(path)
     }
 
-    fn create(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), Error> {
+    fn create(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), BusError> {
         let label = format!("{} ({})", item.application(), item.account());
         self.session.get_default_collection()?.create_item(
             &label,
@@ -264,31 +296,6 @@ impl Connection {
             CONTENT_TYPE,
         )?;
         Ok(())
-    }
-
-    fn delete_all(
-        &self,
-        paths: impl Iterator<Item = OwnedObjectPath>,
-        operation: &'static str,
-    ) -> Result<(), StoreError> {
-        for path in paths {
-            match self.item(path).and_then(|item| item.delete()) {
-                Ok(()) => {}
-                Err(cause) if is_absent(&cause) => {}
-                Err(cause) => return Err(failed(cause, operation)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Fails unless the default collection is unlocked: otherwise "nothing
-    /// found" says nothing, and writing would prompt.
-    fn ensure_open(&self, operation: &'static str) -> Result<(), StoreError> {
-        match self.bus.is_open() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(error(StoreErrorKind::Locked, operation)),
-            Err(cause) => Err(told(cause, operation)),
-        }
     }
 }
 
@@ -306,27 +313,15 @@ fn name_of(application: &str, attributes: &HashMap<String, String>) -> Option<It
         .flatten()
 }
 
-/// Whether an item that was found is gone by now.
-fn is_absent(cause: &Error) -> bool {
-    let told = match cause {
-        Error::Zbus(zbus::Error::MethodError(name, ..)) => name.as_str(),
-        Error::NoResult => return true,
-        _ => return false,
-    };
-    told == "org.freedesktop.Secret.Error.NoSuchObject"
-        || told == "org.freedesktop.DBus.Error.UnknownObject"
-}
-
-fn kind_of(cause: &Error) -> StoreErrorKind {
-    match cause {
-        Error::Locked | Error::Prompt => StoreErrorKind::Locked,
-        Error::Unavailable => StoreErrorKind::Missing,
-        cause => bus::kind_in(cause),
+impl From<Error> for BusError {
+    fn from(cause: Error) -> Self {
+        match cause {
+            Error::Zbus(cause) => cause.into(),
+            Error::Locked | Error::Prompt => Self::new(StoreErrorKind::Locked, cause),
+            Error::Unavailable => Self::new(StoreErrorKind::Missing, cause),
+            cause => Self::new(bus::kind_in(&cause), cause),
+        }
     }
-}
-
-fn failed(cause: Error, operation: &'static str) -> StoreError {
-    error(kind_of(&cause), operation).because(cause)
 }
 
 fn told(cause: BusError, operation: &'static str) -> StoreError {

@@ -138,11 +138,13 @@ fn accounts_of_all_kinds_of_characters_are_kept(bench: &Bench) {
     ];
     names.sort_unstable();
     for name in names {
-        set(&bench.one, &item(&application, name), name.as_bytes());
+        let value = name.escape_default().to_string();
+        set(&bench.one, &item(&application, name), value.as_bytes());
     }
     for name in names {
         let found = stored(&bench.two, &item(&application, name));
-        assert_eq!(found, [name.as_bytes()], "{name:?}");
+        let value = name.escape_default().to_string();
+        assert_eq!(found, [value.as_bytes()], "{name:?}");
     }
     assert_eq!(accounts(bench, &application), names);
 }
