@@ -36,6 +36,14 @@ use session::{Service, daemon, lock_keyring, say, secret_tool, signal};
 
 const APPLICATION: &str = "vault.test.secret-service";
 
+/// KeePassXC 2.7.4 dies (a segmentation fault) when several clients delete an
+/// item at once. Ours write under the profile's lock, one after the other.
+const DEADLY_TO_KEEPASSXC: [&str; 3] = [
+    "writers_at_once_leave_one_of_their_values",
+    "sets_and_deletes_at_once_leave_one_value_or_none",
+    "processes_that_write_at_once_leave_one_value",
+];
+
 fn open(state_root: &Path) -> Arc<dyn SecretStore> {
     let options = StoreOptions {
         state_root: Some(state_root.to_owned()),
@@ -61,6 +69,10 @@ fn the_store_works_with_a_real_service() {
 
     contract::is_kept(Subject {
         name: service.name(),
+        except: match service {
+            Service::KeePassXc => &DEADLY_TO_KEEPASSXC,
+            _ => &[],
+        },
         any_bytes: false,
         spoil: Some(|_, item, bytes| another_program_writes(item, bytes)),
         ..Subject::new(StoreKind::SecretService)

@@ -35,6 +35,16 @@ fn child_reads() {
     }
 }
 
+/// By itself: for more trials, and for those of other clients.
+#[test]
+fn simultaneous_readers() {
+    let service = Service::of_this_session().filter(|service| *service != Service::Nobody);
+    if let (Some(service), Some(_)) = (service, variable("VAULT_TEST_STRESS")) {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        simultaneous_readers_leave_the_daemon_alive(service, place.path());
+    }
+}
+
 /// Eight processes connect and read at the same moments, over and over.
 ///
 /// `VAULT_TEST_TRIALS` and `VAULT_TEST_CONNECTIONS` ask for more;
