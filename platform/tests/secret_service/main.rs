@@ -99,7 +99,7 @@ fn another_program_writes(item: &ItemName, bytes: &[u8]) {
     let [item] = &found.unlocked[..] else {
         panic!("one item");
     };
-    item.set_secret(bytes, "text/plain").expect("stores");
+    item.set_secret(bytes, "application/octet-stream").expect("stores");
 }
 
 #[test]
