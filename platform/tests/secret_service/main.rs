@@ -74,7 +74,11 @@ fn the_store_works_with_a_real_service() {
             _ => &[],
         },
         any_bytes: false,
-        spoil: Some(|_, item, bytes| another_program_writes(item, bytes)),
+        // Not KeePassXC 2.7.4: after these cases and a restart it was seen to give
+        // out another item's bytes. An empty attachment, which only they store,
+        // seems to shift those that follow in its file.
+        spoil: (service != Service::KeePassXc)
+            .then_some(|_, item, bytes| another_program_writes(item, bytes)),
         ..Subject::new(StoreKind::SecretService)
     });
     the_provider_is_named(service, &root);
@@ -99,7 +103,8 @@ fn another_program_writes(item: &ItemName, bytes: &[u8]) {
     let [item] = &found.unlocked[..] else {
         panic!("one item");
     };
-    item.set_secret(bytes, "application/octet-stream").expect("stores");
+    item.set_secret(bytes, "application/octet-stream")
+        .expect("stores");
 }
 
 #[test]
