@@ -240,6 +240,10 @@ pub(crate) struct Login {
     /// beyond the standards
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     pub(crate) parameter: Vec<(String, String)>,
+    /// Bind the tokens to a key that is kept in the store (DPoP, RFC 9449):
+    /// without it they open nothing
+    #[arg(long)]
+    pub(crate) dpop: bool,
     /// What the server does with a refresh token that comes again: `strict`, or
     /// for how long it takes it once more, such as 30s
     #[arg(long, value_name = "strict|TIME", value_parser = rotation)]
@@ -318,7 +322,9 @@ pub(crate) struct Import {
 #[command(after_help = "Examples:
   vault-cli token
   vault-cli --profile work token --min-valid 5min
-  curl -H \"$(vault-cli token --header)\" https://api.example/me")]
+  curl -H \"$(vault-cli token --header)\" https://api.example/me
+  vault-cli token --header --dpop-url https://api.example/me | \\
+      curl -H @- https://api.example/me     (of a login with --dpop)")]
 pub(crate) struct Token {
     /// How long the token has to be valid at least, such as 60s or 5min
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -332,9 +338,24 @@ pub(crate) struct Token {
     /// Ask for a token for this audience, where the server wants it so
     #[arg(long, value_name = "AUDIENCE")]
     pub(crate) audience: Option<String>,
-    /// Print `Authorization: Bearer` before it
+    /// Print it as the header `Authorization`
     #[arg(long)]
     pub(crate) header: bool,
+    /// Of a login with --dpop: print the header `DPoP` too, for one request to
+    /// this address
+    #[arg(long, value_name = "URL")]
+    pub(crate) dpop_url: Option<Url>,
+    /// The method of that request
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "GET",
+        requires = "dpop_url"
+    )]
+    pub(crate) dpop_method: String,
+    /// The nonce that the API gave in its header `DPoP-Nonce`
+    #[arg(long, value_name = "NONCE", requires = "dpop_url")]
+    pub(crate) dpop_nonce: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -165,6 +165,7 @@ pub(crate) fn classify(kind: ErrorKind) -> (&'static str, Exit) {
         ErrorKind::StoreKeyWrong => ("store_key_wrong", Exit::Store),
         ErrorKind::StoreFailed => ("store_failed", Exit::Store),
         ErrorKind::ItemMissing => ("item_missing", Exit::Store),
+        ErrorKind::DpopKeyLost => ("dpop_key_lost", Exit::LoginRequired),
         ErrorKind::Corrupted => ("corrupted", Exit::Failed),
         ErrorKind::NewerVersion => ("newer_version", Exit::Failed),
         ErrorKind::KeptElsewhere => ("kept_elsewhere", Exit::Failed),
@@ -249,6 +250,10 @@ fn hint(error: &Error, options: &Options) -> String {
         ErrorKind::ItemMissing => format!(
             "bring the store's item back (another keyring? a backup?), or log in again with {}",
             login()
+        ),
+        ErrorKind::DpopKeyLost => format!(
+            "bring the store's item back (another keyring? a backup?), or log in again with `{}`",
+            options.command_line("login --dpop --issuer URL --client-id ID")
         ),
         ErrorKind::Corrupted => format!("log in again with {}; it replaces what is damaged", login()),
         ErrorKind::NewerVersion => {

@@ -59,6 +59,15 @@ impl CacheKey {
         }
     }
 
+    /// The same request for tokens that are bound to this key. A request says
+    /// nothing about the key: that is the login's affair.
+    pub(crate) fn bound_to(&self, jkt: Option<&str>) -> Self {
+        Self {
+            jkt: jkt.map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
     /// Whether it asks for what the login asked for. Which key the token is
     /// bound to does not matter here: that too is the login's.
     pub(crate) fn is_the_logins_own(&self) -> bool {

@@ -18,6 +18,7 @@ use crate::life::Stamp;
 use crate::login::{self, LoggedIn, LoginInteraction, LoginRequest};
 use crate::oauth::client::Client;
 use crate::oauth::discovery::discover;
+use crate::oauth::dpop::{DpopKey, Prover};
 use crate::oauth::jwt::Claims;
 use crate::oauth::{ClientCredential, Endpoints};
 use crate::profile::{Look, Profile, Waiting};
@@ -155,8 +156,15 @@ async fn make_login(
         credential: credential.as_ref(),
         now: profile.now().wall,
     };
+    let dpop_key = request.dpop.then(DpopKey::generate);
+    let prover = dpop_key.as_ref().map(|key| Prover {
+        key,
+        learnt: &profile.learnt,
+        clock: profile.settings.clock.as_ref(),
+    });
+    let prover = prover.as_ref();
     let LoggedIn { mut tokens, claims } =
-        login::run(&http, &endpoints, request, &client, interaction).await?;
+        login::run(&http, &endpoints, request, &client, interaction, prover).await?;
     let sent_at = Stamp::from(&profile.now());
     let refresh_token = tokens.refresh_token.take().ok_or_else(|| {
         Error::new(
@@ -178,6 +186,7 @@ async fn make_login(
         subject,
         logged_in: sent_at.clone(),
         ca_certificates: profile.settings.ca_certificates.clone(),
+        jkt: dpop_key.as_ref().map(|key| key.thumbprint().to_owned()),
     };
     check_account(profile, &settings, interaction).await?;
     let report = report(storage, &settings, false);
@@ -187,6 +196,7 @@ async fn make_login(
         settings,
         tokens,
         credential,
+        dpop_key,
     };
     install(profile, storage, new, deadline).await?;
     Ok(report)
@@ -229,6 +239,7 @@ pub(crate) async fn import(
         subject: None,
         logged_in: Stamp::from(&profile.now()),
         ca_certificates: profile.settings.ca_certificates.clone(),
+        jkt: None,
     };
     let deadline = Instant::now() + LOCK_PATIENCE;
     let Some(_login_lock) = poll_login_lock(&storage, deadline).await? else {
@@ -240,6 +251,7 @@ pub(crate) async fn import(
         settings,
         tokens,
         credential,
+        dpop_key: None,
     };
     install(profile, &storage, new, deadline).await?;
     Ok(report)
@@ -327,7 +339,8 @@ async fn wait_for_turn(
             match profile.look(Waiting::Task).await? {
                 Look::Login(login)
                     if login.record.settings.issuer == request.issuer
-                        && login.record.settings.client_id == request.client_id =>
+                        && login.record.settings.client_id == request.client_id
+                        && login.record.settings.jkt.is_some() == request.dpop =>
                 {
                     Ok(Turn::Served(report(storage, &login.record.settings, true)))
                 }

@@ -62,6 +62,9 @@ pub enum ErrorKind {
     /// The store does not hold an item that it should, though nobody logged
     /// out. Nothing was changed.
     ItemMissing,
+    /// The store does not hold the DPoP key that the login's tokens are bound
+    /// to. Nothing was changed, and nothing was sent.
+    DpopKeyLost,
     /// Stored data can't be read; it was kept under another name.
     Corrupted,
     /// Stored data was written by a newer version of this software.
@@ -187,6 +190,7 @@ impl Error {
                 | ErrorKind::RotationUnconfirmed
                 | ErrorKind::RefusedWithoutReason
                 | ErrorKind::StepUpRequired
+                | ErrorKind::DpopKeyLost
         )
     }
 

@@ -44,6 +44,11 @@ const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Headers of one request. Their values are taken for secret.
 pub(crate) type Headers = Vec<(HeaderName, SecretString)>;
 
+/// The proof that goes with a request, and the nonce that comes with an answer
+/// (RFC 9449, sections 4.1 and 8.1).
+pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
 /// How to reach servers.
 #[derive(Clone)]
 pub(crate) struct HttpOptions {
@@ -100,6 +105,8 @@ pub(crate) struct Response {
     pub(crate) date: Option<Duration>,
     /// How long the server asks to wait.
     pub(crate) retry_after: Option<Duration>,
+    /// The nonce for the next proof (RFC 9449, section 8).
+    pub(crate) dpop_nonce: Option<String>,
     pub(crate) body: SecretBytes,
 }
 
@@ -267,6 +274,7 @@ async fn receive(request: reqwest::RequestBuilder, url: &Url) -> Result<Response
         content_type: text(headers, CONTENT_TYPE).map(str::to_owned),
         date,
         retry_after: text(headers, RETRY_AFTER).and_then(|value| retry_after(value, date)),
+        dpop_nonce: text(headers, DPOP_NONCE).map(str::to_owned),
         body: body.finish(),
     })
 }

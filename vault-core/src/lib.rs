@@ -19,6 +19,7 @@
 //!
 //! This crate never touches a terminal and reads no environment variable.
 
+pub mod authorization;
 pub(crate) mod cache_key;
 pub mod display;
 pub mod enrolment;

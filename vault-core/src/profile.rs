@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 use crate::http::Http;
 use crate::identity::{Fingerprint, LoginId};
+use crate::oauth::dpop::Learnt;
 use crate::record::{Asked, CacheKey, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::policy;
 use crate::refresh::protocol::{Access, Failure};
@@ -32,6 +33,8 @@ pub(crate) struct Profile {
     key: Mutex<Option<Arc<KeyItem>>>,
     cache: Mutex<Cache>,
     http: Mutex<Option<(Vec<String>, Arc<Http>)>>,
+    /// What servers have told about proofs.
+    pub(crate) learnt: Learnt,
 }
 
 /// Access tokens as read at one version of the stored state.
@@ -99,6 +102,7 @@ impl Profile {
             key: Mutex::default(),
             cache: Mutex::default(),
             http: Mutex::default(),
+            learnt: Learnt::default(),
         }
     }
 
@@ -366,6 +370,9 @@ impl Profile {
             SealedReading::Unreadable => return Ok(Some(Look::Damaged)),
             SealedReading::Foreign(error) => return Err(error),
         };
+        if key.dpop_key(record.settings.jkt.as_deref())?.is_some() {
+            self.learnt.recall_clock(record.server_clock());
+        }
         self.remember(storage, version, &record);
         let refresh = fingerprint(&key.key, record.refresh_token.expose());
         let mark = storage.mark()?.filter(|mark| {
@@ -389,9 +396,8 @@ impl Profile {
         let mut cache = lock(&self.cache);
         cache.source = version.map(|version| (storage.clone(), version));
         cache.tokens = record
-            .access_tokens
-            .iter()
-            .map(|cached| (cached.key.clone(), cached.clone()))
+            .tokens()
+            .map(|cached| (cached.key.bound_to(None), cached.clone()))
             .collect();
         cache.place_checked = self.settings.clock.since_boot();
     }
@@ -462,7 +468,8 @@ pub(crate) fn is_fresh(cached: &CachedToken, min_valid: Option<Duration>, now: &
 }
 
 /// Of several tokens the one for the caller: what was made for this request;
-/// where the caller allows it and that one is not fresh, one for more.
+/// where the caller allows it and that one is not fresh, one for more. The
+/// tokens are all bound to the login's key, of which a request says nothing.
 pub(crate) fn serving<'a>(
     tokens: impl Iterator<Item = &'a CachedToken> + Clone,
     asked: &Asked,
@@ -471,21 +478,23 @@ pub(crate) fn serving<'a>(
     if fault::is_injected(fault::ADOPT_ANOTHER_KEY) {
         return tokens.max_by_key(|cached| cached.life.left(now));
     }
-    let exact = tokens.clone().find(|cached| cached.key == asked.key);
+    let exact = tokens
+        .clone()
+        .find(|cached| cached.key.bound_to(None) == asked.key);
     let is_fresh = |cached: &&CachedToken| is_fresh(cached, asked.min_valid, now);
     if !asked.allow_wider || exact.as_ref().is_some_and(is_fresh) {
         return exact;
     }
     let covers = |cached: &&CachedToken| {
         let granted = cached.granted_scope.as_deref();
-        asked.key.is_covered_by(&cached.key, granted)
+        asked.key.is_covered_by(&cached.key.bound_to(None), granted)
     };
     tokens.filter(covers).find(is_fresh).or(exact)
 }
 
 /// The facts about a cached token that the protocol decides by.
 pub(crate) fn access_facts(record: &LoginRecord, asked: &Asked, now: &Now) -> Option<Access> {
-    let cached = serving(record.access_tokens.iter(), asked, now)?;
+    let cached = serving(record.tokens(), asked, now)?;
     Some(Access {
         fingerprint: Fingerprint::of(cached.token.expose()),
         fresh: is_fresh(cached, asked.min_valid, now),

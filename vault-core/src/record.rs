@@ -17,10 +17,12 @@ use vault_platform::store::StoreKind;
 use zeroize::Zeroizing;
 
 pub(crate) use crate::cache_key::{Asked, CacheKey};
+use crate::error::{Error, ErrorKind};
 use crate::identity::{Fingerprint, FolderId, Generation, KeyId, LoginId};
 use crate::life::{Life, Stamp};
 use crate::oauth::Endpoints;
 use crate::oauth::client::{Client, ClientCredential, ClientCredentialLine};
+use crate::oauth::dpop::{DpopKey, ServerClock};
 use crate::refresh::policy::RotationPolicy;
 use crate::secret_text::{SecretText, to_ascii_line};
 use crate::token::{AccessToken, RefreshToken};
@@ -109,6 +111,16 @@ pub(crate) struct KeyItem {
     pub(crate) path: Option<String>,
     /// What a confidential client proves itself with.
     pub(crate) credential: Option<ClientCredential>,
+    /// What the login's tokens are bound to, if they are.
+    pub(crate) dpop: Option<Binding>,
+}
+
+/// A login's DPoP key, as the store holds it.
+#[derive(Debug)]
+pub(crate) enum Binding {
+    Key(DpopKey),
+    /// What stands there is no key. Written back as it was.
+    Unreadable(SecretString),
 }
 
 impl fmt::Debug for KeyItem {
@@ -133,6 +145,8 @@ struct KeyItemLine {
     path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     credential: Option<ClientCredentialLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dpop: Option<SecretText>,
 }
 
 impl KeyItem {
@@ -149,6 +163,7 @@ impl KeyItem {
             folder: self.folder,
             path: self.path.clone(),
             credential: self.credential.as_ref().map(ClientCredentialLine::from),
+            dpop: self.dpop.as_ref().map(Binding::write),
         })
     }
 
@@ -172,7 +187,54 @@ impl KeyItem {
                 .credential
                 .map(|line| line.read().ok_or(unreadable))
                 .transpose()?,
+            dpop: line.dpop.map(Binding::read),
         })
+    }
+
+    /// The key that the login's tokens are bound to; `None` for bearer tokens.
+    /// `jkt` is what the sealed file says about it, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DpopKeyLost`] if it is not the key that the sealed file
+    /// names, or no key at all. Nothing is to be sent then: a server that is
+    /// shown a token without its proof may take it for stolen.
+    pub(crate) fn dpop_key(&self, jkt: Option<&str>) -> Result<Option<&DpopKey>, Error> {
+        let lost = |what: &str| {
+            let message =
+                format!("the login's tokens are bound to a DPoP key, and the store {what}");
+            Err(Error::new(ErrorKind::DpopKeyLost, message))
+        };
+        match (&self.dpop, jkt) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => lost("no longer holds it"),
+            (Some(Binding::Unreadable(_)), _) => lost("holds something else in its place"),
+            (Some(Binding::Key(key)), Some(jkt)) if key.thumbprint() != jkt => {
+                lost("holds another one")
+            }
+            (Some(Binding::Key(key)), _) => Ok(Some(key)),
+        }
+    }
+}
+
+impl Binding {
+    fn write(&self) -> SecretText {
+        SecretText(match self {
+            Self::Key(key) => SecretString::from(BASE64URL_NOPAD.encode(key.expose())),
+            Self::Unreadable(text) => text.duplicate(),
+        })
+    }
+
+    fn read(text: SecretText) -> Self {
+        let private = BASE64URL_NOPAD.decode(text.0.expose().as_bytes());
+        match private
+            .ok()
+            .map(SecretBytes::from)
+            .and_then(DpopKey::from_bytes)
+        {
+            Some(key) => Self::Key(key),
+            None => Self::Unreadable(text.0),
+        }
     }
 }
 
@@ -257,6 +319,9 @@ pub(crate) struct LoginRecord {
     /// What a confidential client proves itself with, if the store's item has
     /// no room for it.
     pub(crate) credential: Option<ClientCredential>,
+    /// The nonce that the authorization server told last (RFC 9449, section
+    /// 8), so that another process's first proof is a good one.
+    pub(crate) dpop_nonce: Option<String>,
 }
 
 /// What was fixed at login and decides where a token is sent.
@@ -280,6 +345,10 @@ pub(crate) struct LoginSettings {
     /// Certificate authorities beyond the system's, as PEM text.
     #[serde(default)]
     pub(crate) ca_certificates: Vec<String>,
+    /// The thumbprint of the DPoP key that the login's tokens are bound to
+    /// (RFC 9449, section 6.1); absent for bearer tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) jkt: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -292,6 +361,8 @@ struct LoginRecordLine {
     refreshed: Stamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     credential: Option<ClientCredentialLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dpop_nonce: Option<String>,
 }
 
 impl LoginRecord {
@@ -313,6 +384,7 @@ impl LoginRecord {
             settings: self.settings.clone(),
             refreshed: self.refreshed.clone(),
             credential: self.credential.as_ref().map(ClientCredentialLine::from),
+            dpop_nonce: self.dpop_nonce.clone(),
         })
     }
 
@@ -337,6 +409,7 @@ impl LoginRecord {
                 .credential
                 .map(|line| line.read().ok_or(UNREADABLE_FILE))
                 .transpose()?,
+            dpop_nonce: line.dpop_nonce,
         })
     }
 
@@ -351,8 +424,32 @@ impl LoginRecord {
         }
     }
 
+    /// The access tokens that are bound to the login's key, and to no other.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &CachedToken> + Clone {
+        let jkt = &self.settings.jkt;
+        self.access_tokens
+            .iter()
+            .filter(move |cached| cached.key.jkt == *jkt)
+    }
+
+    /// The token for a request, bound to the login's key and to no other.
     pub(crate) fn access(&self, key: &CacheKey) -> Option<&CachedToken> {
-        self.access_tokens.iter().find(|cached| cached.key == *key)
+        let key = key.bound_to(self.settings.jkt.as_deref());
+        self.access_tokens.iter().find(|cached| cached.key == key)
+    }
+
+    /// The authorization server's clock, as it was when it gave the newest
+    /// access token.
+    pub(crate) fn server_clock(&self) -> Option<ServerClock> {
+        let newest = self
+            .access_tokens
+            .iter()
+            .max_by_key(|cached| cached.life.since.wall_ms)?;
+        let offset = newest.life.clock_offset_ms?;
+        Some(ServerClock {
+            server_ms: newest.life.since.wall_ms.checked_add_signed(offset)?,
+            at: newest.life.since.clone(),
+        })
     }
 }
 

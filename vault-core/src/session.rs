@@ -32,7 +32,7 @@ use crate::token::{AccessToken, RefreshToken};
 /// on any runtime: the work is done on the refresher's own thread.
 #[derive(Clone, Debug)]
 pub struct Session {
-    profile: Arc<Profile>,
+    pub(crate) profile: Arc<Profile>,
 }
 
 /// What a caller wants of an access token; the default is what the login
@@ -117,6 +117,9 @@ pub struct Token {
     pub expires_at_ms: Option<u64>,
     /// What the server granted, where it says so.
     pub scope: Option<Vec<String>>,
+    /// The thumbprint of the login's DPoP key, which the token is bound to;
+    /// `None` for a bearer token. See [`Session::authorization`].
+    pub jkt: Option<String>,
     /// Whether this call made the refresh it came from.
     pub refreshed: bool,
     /// Why the refresh that was due failed, while this token is still valid.
@@ -145,6 +148,9 @@ pub struct Inspection {
     pub client_id: String,
     /// The account's name, where the server told it.
     pub account: Option<String>,
+    /// The thumbprint of the DPoP key that the tokens are bound to; `None` for
+    /// bearer tokens.
+    pub jkt: Option<String>,
     /// What the login asked for.
     pub scope: Vec<String>,
     /// What the server does with tokens that come again.
@@ -219,7 +225,8 @@ impl Session {
     ///
     /// # Security
     ///
-    /// The token is a bearer credential: send it only to the API it is for.
+    /// The token is a bearer credential, unless the login was made with DPoP:
+    /// send it only to the API it is for.
     pub async fn access_token(&self) -> Result<AccessToken> {
         Ok(self.token(&TokenOptions::default()).await?.access_token)
     }
@@ -447,7 +454,7 @@ impl Session {
 
     // Inside.
 
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
@@ -495,6 +502,7 @@ impl Session {
             expires_at_ms: life.ends_at_wall_ms(),
             access_token: supplied.token.token,
             scope: supplied.token.granted_scope,
+            jkt: supplied.token.key.jkt,
             refreshed: supplied.refreshed,
             served_despite: supplied.failure,
         }
@@ -544,6 +552,7 @@ impl Session {
             issuer: record.settings.issuer,
             client_id: record.settings.client_id,
             account: record.settings.account,
+            jkt: record.settings.jkt,
             scope: record.settings.scope,
             rotation_policy: record.settings.policy,
             store: store.kind().to_string(),
@@ -626,7 +635,7 @@ async fn serve(
 /// A valid token that is stored already costs no thread of the refresher.
 /// Don't call these from an asynchronous task: they block it.
 #[derive(Clone, Copy, Debug)]
-pub struct Blocking<'a>(&'a Session);
+pub struct Blocking<'a>(pub(crate) &'a Session);
 
 impl Blocking<'_> {
     /// See [`Session::access_token`].
@@ -651,7 +660,7 @@ impl Blocking<'_> {
         }
         let now = profile.now();
         if let Look::Login(login) = self.look()?
-            && let Some(cached) = serving(login.record.access_tokens.iter(), &asked, &now)
+            && let Some(cached) = serving(login.record.tokens(), &asked, &now)
             && is_fresh(cached, asked.min_valid, &now)
         {
             return Ok(self.0.present(supplied(cached.clone())));
@@ -750,7 +759,7 @@ impl Blocking<'_> {
         pollster::block_on(self.0.reach_server())
     }
 
-    fn look(&self) -> Result<Look> {
+    pub(crate) fn look(&self) -> Result<Look> {
         pollster::block_on(self.0.profile.look(Waiting::Thread))
     }
 }

@@ -39,7 +39,9 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
         arguments.rotation,
         arguments.issuers_file.as_deref(),
     )?;
-    let mut request = LoginRequest::new(arguments.issuer, arguments.client_id).flow(flow);
+    let mut request = LoginRequest::new(arguments.issuer, arguments.client_id)
+        .flow(flow)
+        .dpop(arguments.dpop);
     if let Some(credential) = credential {
         request = request.credential(credential);
     }

@@ -99,6 +99,9 @@ struct Shown<'a> {
     issuer: &'a str,
     client_id: &'a str,
     scope: &'a [String],
+    /// The thumbprint of the DPoP key that the tokens are bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jkt: Option<&'a str>,
     login_id: String,
     generation: u64,
     rotation_policy: RotationPolicy,
@@ -139,6 +142,7 @@ impl<'a> Shown<'a> {
             issuer: &stored.issuer,
             client_id: &stored.client_id,
             scope: &stored.scope,
+            jkt: stored.jkt.as_deref(),
             login_id: stored.login_id.to_string(),
             generation: stored.generation.0,
             rotation_policy: stored.rotation_policy,
@@ -184,6 +188,9 @@ impl<'a> Shown<'a> {
         line("issuer", &visible(self.issuer));
         line("client id", &visible(self.client_id));
         line("scope", &visible(&self.scope.join(" ")));
+        if let Some(jkt) = self.jkt {
+            line("dpop key", jkt);
+        }
         line("login id", &self.login_id);
         line("generation", &self.generation.to_string());
         line("rotation", &policy(&self.rotation_policy));

@@ -47,6 +47,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
             "state": stored.state,
             "refusal": stored.refusal,
             "account": stored.account,
+            "jkt": stored.jkt,
             "issuer": stored.issuer,
             "expires_at": token.and_then(|token| token.expires_at_ms).map(times::rfc3339),
             "expires_in": token.and_then(|token| token.expires_in).map(|left| left.as_secs()),
@@ -71,8 +72,10 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
             _ => "token without an end".to_owned(),
         },
     };
+    let dpop = stored.jkt.map(|jkt| format!(", dpop key {jkt}"));
+    let dpop = dpop.unwrap_or_default();
     output.text(&format!(
-        "{profile}: {}{} at {}, {expires}, generation {}, {} ({}), rotation: {policy}\n",
+        "{profile}: {}{} at {}{dpop}, {expires}, generation {}, {} ({}), rotation: {policy}\n",
         state_name(stored.state),
         visible(
             &stored

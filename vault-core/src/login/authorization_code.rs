@@ -25,6 +25,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         request,
         client,
         interaction,
+        prover,
     } = *flow;
     let not_offered = |what: &str| {
         let message = format!("{} does not offer {what}", clean(&endpoints.issuer));
@@ -46,7 +47,12 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         state: random_text(),
         nonce: request.asks_openid().then(random_text),
     };
-    let asked = parameters(request, listener.redirect_uri(), &secrets, &pkce.challenge)?;
+    let mut asked = parameters(request, listener.redirect_uri(), &secrets, &pkce.challenge)?;
+    // RFC 9449, section 10: the code is good with the key's proof only.
+    if let Some(prover) = prover {
+        let jkt = SecretString::from(prover.thumbprint().to_owned());
+        asked.push(("dpop_jkt".to_owned(), jkt));
+    }
     let pushed = match &endpoints.pushed_authorization_request_endpoint {
         Some(url) => push(flow, url, &asked).await?,
         None if endpoints.requires_pushed_authorization_requests => {
@@ -84,7 +90,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         code_verifier: &pkce.verifier,
         resource: single_resource(request),
     };
-    let answer = request_tokens(http, endpoints, client, grant).await;
+    let answer = request_tokens(http, endpoints, client, grant, prover).await;
     let outcome = flow.conclude(answer, secrets.nonce.as_ref()).await;
     let page = match &outcome {
         Ok(_) => Page::Done,

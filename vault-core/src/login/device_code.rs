@@ -62,6 +62,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         request,
         client,
         interaction,
+        prover,
     } = *flow;
     let granted = authorize(http, endpoints, request, client).await?;
     interaction.show_device_code(&granted.shown);
@@ -74,7 +75,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
             device_code: &granted.device_code,
             resource: single_resource(request),
         };
-        request_tokens(http, endpoints, client, grant)
+        request_tokens(http, endpoints, client, grant, prover)
     })
     .await?;
     // A device code has no nonce.

@@ -33,6 +33,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http::Http;
 use crate::oauth::Endpoints;
 use crate::oauth::client::Client;
+use crate::oauth::dpop::Prover;
 use crate::oauth::id_token::{self, Expected};
 use crate::oauth::jwt::Claims;
 use crate::oauth::revocation::revoke;
@@ -97,6 +98,7 @@ pub(crate) async fn run(
     request: &LoginRequest,
     client: &Client<'_>,
     interaction: &dyn LoginInteraction,
+    prover: Option<&Prover<'_>>,
 ) -> Result<LoggedIn, Error> {
     let _finished = Finished(interaction);
     if client.id.is_empty() {
@@ -105,6 +107,11 @@ pub(crate) async fn run(
             "the client id is empty",
         ));
     }
+    if prover.is_some() && endpoints.lacks_dpop_es256 {
+        let issuer = clean(&endpoints.issuer);
+        let message = format!("{issuer} does not offer DPoP with ES256");
+        return Err(Error::new(ErrorKind::NotOffered, message));
+    }
     request.own_parameters()?;
     let flow = Context {
         http,
@@ -112,6 +119,7 @@ pub(crate) async fn run(
         request,
         client,
         interaction,
+        prover,
     };
     match request.flow {
         Flow::Browser => authorization_code::login(&flow).await,
@@ -138,6 +146,8 @@ struct Context<'a> {
     request: &'a LoginRequest,
     client: &'a Client<'a>,
     interaction: &'a dyn LoginInteraction,
+    /// Makes the proofs, where the tokens are to be bound to a key.
+    prover: Option<&'a Prover<'a>>,
 }
 
 impl Context<'_> {

@@ -10,6 +10,17 @@ use std::time::Duration;
 use super::*;
 use crate::http::HttpOptions;
 
+/// A login without a key.
+async fn run(
+    http: &Http,
+    endpoints: &Endpoints,
+    request: &LoginRequest,
+    client: &Client<'_>,
+    interaction: &dyn LoginInteraction,
+) -> Result<LoggedIn, Error> {
+    super::run(http, endpoints, request, client, interaction, None).await
+}
+
 /// Answers one request after the other with these bodies, and keeps what was
 /// asked.
 struct Server {
@@ -295,7 +306,7 @@ mod without_an_answer {
             resource: &[],
             audience: None,
         };
-        request_tokens(&http(), endpoints, &CLIENT, grant).await
+        request_tokens(&http(), endpoints, &CLIENT, grant, None).await
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@
 //!
 //! | answer | meaning |
 //! |---|---|
-//! | 2xx with an access token of a known type | [`Answer::Granted`] |
+//! | 2xx with an access token of the type asked for | [`Answer::Granted`] |
 //! | 2xx without one, but with a refresh token | [`Answer::Unusable`]: the new token is kept |
 //! | 2xx with an OAuth error, as some servers say no | [`Answer::Refused`] |
 //! | 2xx with anything else: HTML, truncated JSON, nothing | [`Answer::Unknown`] |
@@ -24,8 +24,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use vault_platform::secret::SecretString;
 
-use super::lenient;
 use super::text::clean;
+use super::{jwt, lenient};
 use crate::http::Response;
 use crate::token::{AccessToken, IdToken, RefreshToken};
 
@@ -111,8 +111,10 @@ struct Fields {
 }
 
 /// Tells what an answer means. `sent` are the secrets of the request: a
-/// description that repeats one is not shown.
-pub(crate) fn classify(response: &Response, sent: &[&str]) -> Answer {
+/// description that repeats one is not shown. `jkt` names the key that tokens
+/// were to be bound to (RFC 9449, section 5); without it they are bearer
+/// tokens.
+pub(crate) fn classify(response: &Response, sent: &[&str], jkt: Option<&str>) -> Answer {
     let status = response.status;
     let fields: Option<Fields> = lenient::object(response.body.expose());
     let error = fields
@@ -132,7 +134,7 @@ pub(crate) fn classify(response: &Response, sent: &[&str]) -> Answer {
         429 if matches!(code, "slow_down" | "authorization_pending") => refused(error, status),
         408 | 425 | 429 | 503 => unavailable(format!("the server answered with status {status}")),
         200..300 if error.is_none() => match fields {
-            Some(fields) => granted(fields, response.date, status),
+            Some(fields) => granted(fields, response.date, status, jkt),
             None => Answer::Unknown {
                 reason: not_json(response),
                 status: Some(status),
@@ -210,7 +212,7 @@ fn refused(error: Option<OAuthError>, status: u16) -> Answer {
     }
 }
 
-fn granted(fields: Fields, date: Option<Duration>, status: u16) -> Answer {
+fn granted(fields: Fields, date: Option<Duration>, status: u16, jkt: Option<&str>) -> Answer {
     let refresh_token = fields.refresh_token.filter(|token| !token.is_empty());
     if !refresh_token.as_ref().is_none_or(is_token) {
         return Answer::Unknown {
@@ -220,16 +222,22 @@ fn granted(fields: Fields, date: Option<Duration>, status: u16) -> Answer {
     }
     let refresh_token = refresh_token.map(RefreshToken::new);
     // A missing type is taken for Bearer: servers that leave it out mean that.
-    let bearer = fields
-        .token_type
-        .as_ref()
-        .is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+    let kind = fields.token_type.as_deref().unwrap_or("Bearer");
+    let wanted = if jkt.is_some() { "DPoP" } else { "Bearer" };
+    let is_bearer = kind.eq_ignore_ascii_case("bearer");
+    let is_wanted = kind.eq_ignore_ascii_case(wanted);
     let reason = match fields.access_token.filter(|token| !token.is_empty()) {
         None => "the server's answer has no access token".to_owned(),
-        Some(_) if !bearer => format!(
-            "the server's token type is not known: {}",
-            clean(fields.token_type.as_deref().unwrap_or_default())
-        ),
+        Some(_) if !is_wanted && is_bearer => {
+            "the server gave a bearer token, though one bound to the login's DPoP key was asked for"
+                .to_owned()
+        }
+        Some(_) if !is_wanted => {
+            format!("the server's token type is not known: {}", clean(kind))
+        }
+        Some(token) if jkt.is_some_and(|jkt| is_bound_to_another(&token, jkt)) => {
+            "the server's access token is bound to another DPoP key".to_owned()
+        }
         Some(token) if !is_token(&token) => {
             "the server's access token has characters that no token may have".to_owned()
         }
@@ -259,6 +267,13 @@ fn granted(fields: Fields, date: Option<Duration>, status: u16) -> Answer {
             status: Some(status),
         },
     }
+}
+
+/// RFC 9449, section 6.1, as far as the token is a JWT that can be read.
+fn is_bound_to_another(token: &SecretString, jkt: &str) -> bool {
+    jwt::claims(token.expose())
+        .and_then(|claims| claims.jkt())
+        .is_some_and(|bound_to| bound_to != jkt)
 }
 
 fn present(token: Option<&SecretString>) -> bool {

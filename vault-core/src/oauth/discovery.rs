@@ -139,6 +139,8 @@ struct Metadata {
     jwks_uri: Option<String>,
     #[serde(default, deserialize_with = "lenient::words")]
     id_token_signing_alg_values_supported: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "lenient::words")]
+    dpop_signing_alg_values_supported: Option<Vec<String>>,
 }
 
 fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error> {
@@ -190,7 +192,9 @@ fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error
         }
         Ok(Some(url))
     };
-    let methods = metadata.code_challenge_methods_supported;
+    let lacks = |listed: Option<Vec<String>>, name: &str| {
+        listed.is_some_and(|listed| !listed.iter().any(|listed| listed == name))
+    };
     Ok(Endpoints {
         issuer: named,
         token_endpoint: endpoint("token_endpoint", metadata.token_endpoint)?
@@ -208,7 +212,8 @@ fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error
         authorization_response_iss_parameter_supported: metadata
             .authorization_response_iss_parameter_supported
             .unwrap_or(false),
-        lacks_pkce_s256: methods.is_some_and(|methods| !methods.iter().any(|m| m == "S256")),
+        lacks_pkce_s256: lacks(metadata.code_challenge_methods_supported, "S256"),
+        lacks_dpop_es256: lacks(metadata.dpop_signing_alg_values_supported, "ES256"),
         token_endpoint_auth_methods: metadata.token_endpoint_auth_methods_supported,
         pushed_authorization_request_endpoint: endpoint(
             "pushed_authorization_request_endpoint",

@@ -47,9 +47,17 @@ pub(crate) struct Claims {
     preferred_username: Option<String>,
     #[serde(deserialize_with = "lenient::string")]
     name: Option<String>,
+    /// What the token is bound to (RFC 7800, section 3.1); of whatever type.
+    cnf: serde_json::Value,
 }
 
 impl Claims {
+    /// The thumbprint of the key that the token is bound to (RFC 9449, section
+    /// 6.1).
+    pub(crate) fn jkt(self) -> Option<String> {
+        self.cnf.get("jkt")?.as_str().map(str::to_owned)
+    }
+
     /// Names the account for a person: e-mail, else user name, else name, else
     /// subject; fit to be shown.
     pub(crate) fn account_label(&self) -> Option<String> {
@@ -122,6 +130,17 @@ mod tests {
             Some("u[2J1")
         );
         assert_eq!(label(r#"{"sub":17}"#), None);
+    }
+
+    #[test]
+    fn the_key_that_a_token_is_bound_to_is_read_and_a_strange_one_costs_nothing_else() {
+        let bound = claims(&jwt(r#"{"sub":"u1","cnf":{"jkt":"KEY"}}"#)).unwrap();
+        assert_eq!(bound.jkt().as_deref(), Some("KEY"));
+        for strange in ["7", "\"x\"", "[]", "null", "{\"jkt\":7}", "{\"x5t\":\"y\"}"] {
+            let read = claims(&jwt(&format!(r#"{{"sub":"u1","cnf":{strange}}}"#))).unwrap();
+            assert_eq!(read.sub.as_deref(), Some("u1"));
+            assert_eq!(read.jkt(), None, "{strange}");
+        }
     }
 
     #[test]

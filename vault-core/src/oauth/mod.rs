@@ -11,6 +11,7 @@ pub(crate) mod answer;
 pub mod challenge;
 pub(crate) mod client;
 pub(crate) mod discovery;
+pub(crate) mod dpop;
 pub(crate) mod form;
 pub(crate) mod id_token;
 pub(crate) mod jwt;
@@ -76,6 +77,11 @@ pub struct Endpoints {
     /// How the server signs ID tokens; absent where it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_token_signing_algs: Option<Vec<String>>,
+    /// The server lists the algorithms of the proofs it takes (RFC 9449,
+    /// section 5.1), and ES256 is not among them: no login with DPoP. A server
+    /// that lists nothing is tried.
+    #[serde(default)]
+    pub lacks_dpop_es256: bool,
 }
 
 impl Endpoints {
@@ -101,6 +107,7 @@ impl Endpoints {
             requires_pushed_authorization_requests: false,
             jwks_uri: None,
             id_token_signing_algs: None,
+            lacks_dpop_es256: false,
         })
     }
 }

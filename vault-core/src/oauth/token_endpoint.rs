@@ -3,6 +3,13 @@
 //! One call sends one request, once. It returns no error: that nothing came
 //! back is an [`Answer`] too, because what it means for the token that was sent
 //! is the same question.
+//!
+//! With a [`Prover`], a request whose proof was refused is sent once more if
+//! the refusal told what a better one needs: a nonce (RFC 9449, section 8), or
+//! the time. The server looks at the proof before it acts on the grant, so
+//! nothing was spent by then; a caller that counts what may have been spent
+//! counts one. Whoever dies between the two leaves behind what he would have
+//! left before the first.
 
 use url::Url;
 use vault_platform::secret::SecretString;
@@ -10,7 +17,8 @@ use vault_platform::secret::SecretString;
 use super::Endpoints;
 use super::answer::classify;
 use super::client::Client;
-use crate::http::{CouldHaveActed, Http, SendFailure};
+use super::dpop::{News, Prover};
+use crate::http::{CouldHaveActed, DPOP, Http, SendFailure};
 use crate::token::RefreshToken;
 
 pub(crate) use super::answer::{Answer, TokenResponse};
@@ -44,22 +52,54 @@ pub(crate) enum Grant<'a> {
     },
 }
 
-/// Sends one token request and tells what came of it.
+/// Sends one token request and tells what came of it. With a prover it asks
+/// for tokens that are bound to its key, and takes no others.
 pub(crate) async fn request_tokens(
     http: &Http,
     endpoints: &Endpoints,
     client: &Client<'_>,
     grant: Grant<'_>,
+    prover: Option<&Prover<'_>>,
 ) -> Answer {
+    let (first, news) = request_once(http, endpoints, client, grant, prover).await;
+    if !is_about_the_proof(&first, news) {
+        return first;
+    }
+    let (second, _) = request_once(http, endpoints, client, grant, prover).await;
+    second
+}
+
+/// Whether a refusal was the proof's fault, and a better one can be made. A
+/// proof of another time is `invalid_grant` to some servers.
+fn is_about_the_proof(answer: &Answer, news: News) -> bool {
+    let Answer::Refused { error, .. } = answer else {
+        return false;
+    };
+    match error.as_str() {
+        "use_dpop_nonce" => news.nonce,
+        "invalid_dpop_proof" => news.nonce || news.clock,
+        "invalid_grant" => news.clock,
+        _ => false,
+    }
+}
+
+async fn request_once(
+    http: &Http,
+    endpoints: &Endpoints,
+    client: &Client<'_>,
+    grant: Grant<'_>,
+    prover: Option<&Prover<'_>>,
+) -> (Answer, News) {
     let url = &endpoints.token_endpoint;
-    let (form, headers) = match client.begin(endpoints) {
+    let (form, mut headers) = match client.begin(endpoints) {
         Ok(begun) => begun,
         Err(error) => {
-            return Answer::Unavailable {
+            let answer = Answer::Unavailable {
                 status: None,
                 retry_after: None,
                 reason: error.to_string(),
             };
+            return (answer, News::default());
         }
     };
     let (form, mut sent) = match grant {
@@ -106,9 +146,17 @@ pub(crate) async fn request_tokens(
         }
     };
     sent.extend(client.sent());
+    if let Some(prover) = prover {
+        let proof = prover.prove("POST", url, None);
+        headers.push((DPOP, SecretString::from(proof)));
+    }
     match http.post_form(url, headers, form.finish()).await {
-        Ok(response) => classify(&response, &sent),
-        Err(failure) => unanswered(&failure, url),
+        Ok(response) => {
+            let news = prover.map(|prover| prover.learn(url, &response));
+            let answer = classify(&response, &sent, prover.map(Prover::thumbprint));
+            (answer, news.unwrap_or_default())
+        }
+        Err(failure) => (unanswered(&failure, url), News::default()),
     }
 }
 

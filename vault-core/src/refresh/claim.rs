@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vault_platform::clock::Now;
+use vault_platform::clock::Clock;
 use vault_platform::lock::LockGuard;
 use vault_platform::secret::SecretBytes;
 
@@ -17,6 +17,7 @@ use crate::http::Http;
 use crate::life::Stamp;
 use crate::oauth::Endpoints;
 use crate::oauth::discovery::discover;
+use crate::oauth::dpop::{Learnt, Prover};
 use crate::oauth::token_endpoint::{Answer, Grant, TokenResponse, request_tokens};
 use crate::profile::{Profile, access_facts};
 use crate::record::{
@@ -85,6 +86,7 @@ impl Claim {
         })?;
         let key = profile.know_key(key);
         storage.check_folder(&key)?;
+        key.dpop_key(None)?;
         let now = profile.now();
         let tombstoned = storage.is_buried(key.login)?;
         let (sealed, record) = match storage.sealed(&key)? {
@@ -92,6 +94,7 @@ impl Claim {
             SealedReading::Unreadable => (SealedCopy::Unreadable, None),
             SealedReading::Foreign(error) => return Err(error),
             SealedReading::Present(record) => {
+                key.dpop_key(record.settings.jkt.as_deref())?;
                 let copy = stored_copy(&key, record.generation, &record.refresh_token);
                 (SealedCopy::Present(copy), Some(*record))
             }
@@ -194,9 +197,14 @@ impl Claim {
                     logged_in: now.clone(),
                     audience_parameter: false,
                     ca_certificates: Vec::new(),
+                    jkt: self
+                        .key
+                        .dpop_key(None)?
+                        .map(|key| key.thumbprint().to_owned()),
                 },
                 refreshed: now,
                 credential: None,
+                dpop_nonce: None,
             },
         };
         storage.write_sealed(&self.key, &repaired)?;
@@ -272,11 +280,20 @@ impl Claim {
         mut self,
         http: &Http,
         cache_key: &CacheKey,
-        now: &Now,
+        learnt: &Learnt,
+        clock: &dyn Clock,
     ) -> Exchanged {
         let Some(mut record) = self.record.take() else {
             let reason = "nothing was claimed to be sent".to_owned();
             return Exchanged::Unspent(self, not_sent(reason));
+        };
+        let key = self.key.clone();
+        let prover = match key.dpop_key(record.settings.jkt.as_deref()) {
+            Ok(key) => key.map(|key| Prover { key, learnt, clock }),
+            Err(error) => {
+                self.record = Some(record);
+                return Exchanged::Unspent(self, not_sent(error.to_string()));
+            }
         };
         let endpoints = match &record.settings.endpoints {
             Some(endpoints) => endpoints.clone(),
@@ -289,6 +306,9 @@ impl Claim {
             },
         };
         record.settings.endpoints = Some(endpoints.clone());
+        if prover.is_some() {
+            learnt.recall(&endpoints.token_endpoint, &record);
+        }
         let resource: Vec<_> = cache_key
             .resource
             .iter()
@@ -308,12 +328,12 @@ impl Claim {
             resource,
             audience,
         };
-        let client = record.client(Some(&self.key), now);
-        let mut answer = request_tokens(http, &endpoints, &client, grant).await;
+        let client = record.client(Some(&key), &clock.now());
+        let mut answer = request_tokens(http, &endpoints, &client, grant, prover.as_ref()).await;
         if is_gone(&answer)
             && let Some(moved) = moved_to(http, &endpoints).await
         {
-            answer = request_tokens(http, &moved, &client, grant).await;
+            answer = request_tokens(http, &moved, &client, grant, prover.as_ref()).await;
             if !is_gone(&answer) {
                 record.settings.endpoints = Some(moved);
             }

@@ -309,7 +309,7 @@ impl Driver {
                     self.retry_after = Some(pause);
                     failure
                 });
-                self.token = serving(login.record.access_tokens.iter(), asked, &now).cloned();
+                self.token = serving(login.record.tokens(), asked, &now).cloned();
                 if fault::is_injected(fault::SKIP_READ_UNDER_LOCK) {
                     self.looked.get_or_insert(login.record);
                 }
@@ -384,7 +384,7 @@ impl Driver {
                 let (asked, now) = (&self.request.asked, self.profile.now());
                 self.token = claim
                     .record()
-                    .and_then(|record| serving(record.access_tokens.iter(), asked, &now))
+                    .and_then(|record| serving(record.tokens(), asked, &now))
                     .cloned();
                 self.retry_after = storage
                     .left_alone(&claim.key, &asked.key, &now)
@@ -451,8 +451,12 @@ impl Driver {
             }
         };
         let sent_at = self.stamp();
+        // A proof that was refused for its nonce is made again within the
+        // exchange: nothing was spent by then, so the mark counts one send.
+        let learnt = &self.profile.learnt;
+        let clock = self.profile.settings.clock.as_ref();
         let exchanged = claim
-            .exchange(&http, &self.request.asked.key, &self.profile.now())
+            .exchange(&http, &self.request.asked.key, learnt, clock)
             .await;
         let answer = match exchanged {
             Exchanged::Granted(held, response) => {
@@ -462,6 +466,7 @@ impl Driver {
                     response,
                     sent_at,
                     &self.profile.now(),
+                    self.profile.learnt.to_keep(&held.before.settings),
                 ));
                 self.held = Some(held);
                 self.usable = true;

@@ -20,10 +20,11 @@ use crate::fault;
 use crate::identity::{FolderId, KeyId, LoginId};
 use crate::life::Stamp;
 use crate::oauth::ClientCredential;
+use crate::oauth::dpop::DpopKey;
 use crate::oauth::token_endpoint::TokenResponse;
 use crate::profile::Profile;
 use crate::record::{
-    CacheKey, CachedToken, FolderMark, KeyItem, LoginRecord, LoginSettings, TokenItem,
+    Binding, CacheKey, CachedToken, FolderMark, KeyItem, LoginRecord, LoginSettings, TokenItem,
 };
 use crate::storage::{FIRST_GENERATION, Storage, path_text};
 use crate::token::RefreshToken;
@@ -35,6 +36,8 @@ pub(crate) struct NewLogin {
     pub(crate) tokens: NewTokens,
     /// What a confidential client proves itself with.
     pub(crate) credential: Option<ClientCredential>,
+    /// What the tokens are bound to, if they are.
+    pub(crate) dpop_key: Option<DpopKey>,
 }
 
 /// How a new login's tokens came.
@@ -59,7 +62,7 @@ pub(crate) async fn install(
         NewTokens::Imported(refresh_token) => (refresh_token, Vec::new()),
         NewTokens::Granted(response, refresh_token, sent_at) => {
             let token = CachedToken {
-                key: CacheKey::default(),
+                key: CacheKey::default().bound_to(new.settings.jkt.as_deref()),
                 life: life(&response, sent_at, &now),
                 token: response.access_token,
                 granted_scope: response.scope,
@@ -79,12 +82,14 @@ pub(crate) async fn install(
         },
         path: storage.folder.path().map(path_text),
         credential: new.credential,
+        dpop: new.dpop_key.map(Binding::Key),
     };
     // A long private key does not fit into every store: then the sealed file
     // holds it, whose key the item holds.
     let fits = key.credential.is_none() || storage.store_can_hold(&key.write());
     let credential = if fits { None } else { key.credential.take() };
     let record = LoginRecord {
+        dpop_nonce: profile.learnt.to_keep(&new.settings),
         generation: FIRST_GENERATION,
         refresh_token,
         access_tokens,

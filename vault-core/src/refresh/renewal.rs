@@ -25,9 +25,10 @@ pub(crate) fn next_record(
     response: TokenResponse,
     sent_at: Stamp,
     now: &Now,
+    dpop_nonce: Option<String>,
 ) -> LoginRecord {
     let token = CachedToken {
-        key: key.clone(),
+        key: key.bound_to(before.settings.jkt.as_deref()),
         life: life(&response, sent_at.clone(), now),
         token: response.access_token,
         granted_scope: response.scope,
@@ -43,6 +44,7 @@ pub(crate) fn next_record(
         settings: before.settings.clone(),
         refreshed: sent_at,
         credential: before.credential.as_ref().map(ClientCredential::duplicate),
+        dpop_nonce,
     }
 }
 
@@ -102,6 +104,7 @@ pub(crate) fn record_without_access_token(
         settings: before.settings.clone(),
         refreshed: sent_at,
         credential: before.credential.as_ref().map(ClientCredential::duplicate),
+        dpop_nonce: before.dpop_nonce.clone(),
     }
 }
 

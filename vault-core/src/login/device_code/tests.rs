@@ -9,6 +9,7 @@ fn response(status: u16, body: &str) -> Response {
         content_type: None,
         date: None,
         retry_after: None,
+        dpop_nonce: None,
         body: SecretBytes::from(body.as_bytes().to_vec()),
     }
 }

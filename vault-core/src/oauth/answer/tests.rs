@@ -7,12 +7,13 @@ fn response(status: u16, body: &str) -> Response {
         content_type: None,
         date: Some(Duration::from_secs(1_800_000_000)),
         retry_after: Some(Duration::from_secs(7)),
+        dpop_nonce: None,
         body: SecretBytes::from(body.as_bytes().to_vec()),
     }
 }
 
 fn meaning(status: u16, body: &str) -> Answer {
-    classify(&response(status, body), &["the-refresh-token-sent"])
+    classify(&response(status, body), &["the-refresh-token-sent"], None)
 }
 
 const GOOD: &str = r#"{"access_token":"AT","token_type":"Bearer","expires_in":300,
@@ -29,6 +30,46 @@ fn tokens_are_granted_with_all_that_comes_with_them() {
     assert_eq!(tokens.expires_in, Some(Duration::from_secs(300)));
     assert_eq!(tokens.scope.unwrap(), ["openid", "read"]);
     assert_eq!(tokens.date, Some(Duration::from_secs(1_800_000_000)));
+}
+
+fn bound(body: &str) -> Answer {
+    classify(&response(200, body), &[], Some("KEY"))
+}
+
+fn bound_jwt(jkt: &str) -> String {
+    let payload = format!(r#"{{"cnf":{{"jkt":"{jkt}"}}}}"#);
+    let payload = data_encoding::BASE64URL_NOPAD.encode(payload.as_bytes());
+    format!("e30.{payload}.c2ln")
+}
+
+#[test]
+fn a_bound_token_is_taken_where_one_was_asked_for_and_nothing_less() {
+    for token in ["AT".to_owned(), bound_jwt("KEY")] {
+        let body = format!(r#"{{"access_token":"{token}","token_type":"dpop"}}"#);
+        assert!(matches!(bound(&body), Answer::Granted(_)), "{body}");
+        assert!(!matches!(meaning(200, &body), Answer::Granted(_)), "{body}");
+    }
+}
+
+#[test]
+fn a_downgrade_and_another_binding_keep_the_new_refresh_token() {
+    let another = bound_jwt("ANOTHER");
+    for (token, kind, word) in [
+        ("AT", r#","token_type":"Bearer""#, "bearer"),
+        ("AT", "", "bearer"),
+        (&another, r#","token_type":"DPoP""#, "another DPoP key"),
+    ] {
+        let body = format!(r#"{{"access_token":"{token}","refresh_token":"RT"{kind}}}"#);
+        let Answer::Unusable {
+            refresh_token,
+            reason,
+        } = bound(&body)
+        else {
+            panic!("taken: {body}")
+        };
+        assert_eq!(refresh_token.expose(), "RT");
+        assert!(reason.contains(word), "{reason}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn answer(status: u16, body: &str) -> Result<Endpoints, Error> {
         status,
         content_type: None,
         date: None,
+        dpop_nonce: None,
         retry_after: Some(std::time::Duration::from_secs(9)),
         body: SecretBytes::from(body.as_bytes().to_vec()),
     };
