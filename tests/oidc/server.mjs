@@ -16,7 +16,7 @@
 //
 // Nobody looks at a page: the interaction logs the account in and consents at once. Everything
 // else is the provider's, its in-memory adapter included: PKCE, rotation, and reuse detection
-// that revokes the grant.
+// that revokes the grant, DPoP with nonces.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -66,6 +66,8 @@ const provider = new Provider(issuer, {
   interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
   features: {
     deviceFlow: { enabled: true },
+    // Whoever sends a proof is asked for a nonce in it; the others get bearer tokens.
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     devInteractions: { enabled: false },
     revocation: { enabled: true },
   },

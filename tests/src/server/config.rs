@@ -43,6 +43,9 @@ pub struct ServerConfig {
     /// The length of a refresh token in bytes, its prefix included.
     pub refresh_token_length: usize,
 
+    /// Proofs of possession (RFC 9449).
+    pub dpop: Dpop,
+
     /// How long an authorization code is good for (RFC 6749 recommends at most 10 minutes).
     pub code_lifetime: Duration,
     /// What the person at `/authorize` and at the device page decides.
@@ -89,6 +92,7 @@ impl Default for ServerConfig {
             rotation: Rotation::Strict,
             refresh_token_prefix: "rt-".to_owned(),
             refresh_token_length: 64,
+            dpop: Dpop::Off,
             code_lifetime: Duration::from_secs(60),
             decision: Decision::Approve,
             state_parameter: ResponseParameter::Right,
@@ -163,6 +167,19 @@ pub enum Rotation {
     None,
     /// It stays, and the answer repeats it.
     Same,
+}
+
+/// Whether tokens are bound to a key (RFC 9449).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dpop {
+    /// No: proofs are overlooked, as by a server that has never heard of them.
+    Off,
+    /// The tokens of whoever sends a proof are bound to its key.
+    Offered,
+    /// The same, and each proof needs the server's nonce, `/userinfo` another one than
+    /// `/token`.
+    WithNonce,
 }
 
 /// What a token answer says in `expires_in`.

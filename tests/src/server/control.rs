@@ -32,6 +32,11 @@ impl AuthorizationServer {
         self.shared.inner().faults.set_always(endpoint, fault);
     }
 
+    /// Makes the nonces that proofs have to carry other ones.
+    pub fn renew_nonces(&self) {
+        self.shared.inner().proofs.renew_nonces();
+    }
+
     /// Takes back every fault of an endpoint.
     pub fn clear_faults(&self, endpoint: Endpoint) {
         self.shared.inner().faults.clear(endpoint);
@@ -92,6 +97,7 @@ impl AuthorizationServer {
             subject: config.subject.clone(),
             scopes: config.scopes.clone(),
             resources: Vec::new(),
+            jkt: None,
         };
         counts.logins += 1;
         let issued = grants.log_in(granted, config, self.shared.now());

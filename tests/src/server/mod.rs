@@ -3,7 +3,7 @@
 //! **What it is.** Discovery (RFC 8414, OpenID Connect), authorization code with PKCE S256
 //! required (RFC 6749, 7636, 8252, 9207), device code (RFC 8628), refresh with rotation and
 //! reuse detection that revokes the whole login (RFC 9700 section 4.14.2), revocation (RFC 7009)
-//! and a userinfo endpoint that checks access tokens.
+//! proofs of possession with nonces (RFC 9449), and a userinfo endpoint that checks access tokens.
 //!
 //! **Why.** What a client must not do shows at the server only: each request is counted once it
 //! was read, each refresh is logged with the token that it spent, and errors, delays and lost
@@ -31,6 +31,7 @@ mod config;
 mod control;
 mod counters;
 mod dispatch;
+mod dpop;
 mod endpoints;
 mod faults;
 mod form;
@@ -54,7 +55,7 @@ use tokio::sync::oneshot;
 
 pub use config::{
     AccessTokenFormat, Client, ClientAuthentication, DEFAULT_CLIENT_ID, Decision, DeviceApproval,
-    ExpiresIn, IdTokens, PushedRequests, ResponseParameter, Rotation, ServerConfig,
+    Dpop, ExpiresIn, IdTokens, PushedRequests, ResponseParameter, Rotation, ServerConfig,
 };
 pub use control::IssuedLogin;
 pub use counters::{Counts, RefreshOutcome, RefreshRecord, Requests};
@@ -62,6 +63,7 @@ pub use faults::{Alteration, Fault};
 pub use holds::{Hold, Stage};
 pub use reply::Reply;
 
+use dpop::Proofs;
 use faults::FaultQueues;
 use holds::Holds;
 use signer::Signer;
@@ -136,6 +138,7 @@ struct Inner {
     counts: Counts,
     log: Vec<RefreshRecord>,
     faults: FaultQueues,
+    proofs: Proofs,
 }
 
 impl Shared {
@@ -190,6 +193,7 @@ impl AuthorizationServer {
                 counts: Counts::default(),
                 log: Vec::new(),
                 faults: FaultQueues::default(),
+                proofs: Proofs::default(),
             }),
             holds: Holds::default(),
         });

@@ -13,6 +13,7 @@ mod ahead;
 mod cancellation;
 mod cli;
 mod contention;
+mod dpop;
 mod endings;
 #[cfg(target_os = "linux")]
 mod history;

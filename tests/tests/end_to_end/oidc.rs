@@ -122,8 +122,13 @@ impl Provider {
 
     /// Logs in with a browser, which the lane's script stands for.
     fn log_in(&self, sandbox: &Sandbox) -> Output {
+        self.log_in_with(sandbox, &[])
+    }
+
+    fn log_in_with(&self, sandbox: &Sandbox, more: &[&str]) -> Output {
         let mut arguments = self.login_arguments();
         arguments.push("--no-browser");
+        arguments.extend(more);
         let mut login = Running::start(sandbox.command(&arguments));
         let url = login.line_that_starts_with("http").expect("an address");
         let browser = Command::new("node")
@@ -243,6 +248,58 @@ fn a_device_code_logs_in_once_it_is_approved() {
     assert!(provider.takes(token.stdout.trim_end()), "{token:?}");
     assert_eq!(provider.count("logins"), 1);
     assert_eq!(provider.count("refreshes_ok"), 1);
+}
+
+#[test]
+fn a_bound_login_is_refreshed_with_proofs_and_is_worth_nothing_without_its_key() {
+    let Some(provider) = Provider::start(SHORT) else {
+        return;
+    };
+    let sandbox = Sandbox::new();
+    provider.log_in_with(&sandbox, &["--dpop"]);
+    // Its nonce is wanted in each proof: the first request went out twice.
+    assert_eq!(provider.count("token_requests"), 2);
+    wait(SHORT);
+    let answers = at_once(&sandbox, 16, &["token"]);
+    for answer in &answers {
+        assert_eq!(answer.code(), Some(0), "{answer:?}");
+        assert_eq!(answer.stdout, answers[0].stdout);
+    }
+    assert_eq!(provider.count("refreshes_ok"), 1);
+    assert_eq!(provider.count("token_requests"), 3, "the nonce was kept");
+
+    // The thief has the refresh token and no key.
+    let stolen = stored_refresh_token(&sandbox);
+    let refused = provider.refresh(&stolen);
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.member("error").as_deref(), Some("invalid_grant"));
+    provider.set_access_token_lifetime(LONG);
+    let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
+    assert_eq!(refreshed.code(), Some(0), "the login lives: {refreshed:?}");
+    assert_eq!(provider.count("reuse_detected"), 0);
+
+    // An API takes the token with the two headers, and not without.
+    let me = format!("{}/me", provider.issuer);
+    let ask = |more: &[&str]| {
+        let arguments = [&["token", "--header", "--dpop-url", &me], more].concat();
+        let output = vault_cli(&sandbox, &arguments);
+        assert_eq!(output.code(), Some(0), "{output:?}");
+        let headers: Vec<_> = output
+            .stdout
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .collect();
+        assert_eq!(headers.len(), 2, "{output:?}");
+        plain_http::fetch(&me, &headers).unwrap()
+    };
+    let refused = ask(&[]);
+    let challenge = refused.header("www-authenticate").unwrap_or_default();
+    assert!(challenge.contains("use_dpop_nonce"), "{refused:?}");
+    let taken = ask(&["--dpop-nonce", refused.header("dpop-nonce").unwrap()]);
+    assert_eq!(taken.status, 200, "{taken:?}");
+    let token = vault_cli(&sandbox, &["token"]).stdout;
+    assert!(!provider.takes(token.trim_end()), "as a bearer token");
+    assert_eq!(provider.count("server_errors"), 0);
 }
 
 #[test]

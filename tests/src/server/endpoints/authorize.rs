@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::Call;
 use crate::server::Inner;
-use crate::server::config::{Decision, PushedRequests, ResponseParameter, ServerConfig};
+use crate::server::config::{Decision, Dpop, PushedRequests, ResponseParameter, ServerConfig};
 use crate::server::dispatch::Incoming;
 use crate::server::form::Parameters;
 use crate::server::reply::Reply;
@@ -108,6 +108,10 @@ fn check(parameters: &Parameters, config: &ServerConfig) -> Result<CodeRequest, 
             subject: config.subject.clone(),
             scopes: scopes_within(parameters.value("scope"), &config.scopes)?,
             resources: resources_within(&parameters.resources(), &config.resources)?,
+            jkt: parameters
+                .value("dpop_jkt")
+                .filter(|_| config.dpop != Dpop::Off)
+                .map(str::to_owned),
         },
         redirect_uri: parameters.required("redirect_uri")?.to_owned(),
         challenge: challenge.to_owned(),

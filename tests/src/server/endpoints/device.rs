@@ -36,6 +36,7 @@ pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> R
         subject,
         scopes,
         resources,
+        jkt: None,
     };
     let login = grants.start_device(granted, config, call.now);
     let page = format!("{}/device", call.issuer);

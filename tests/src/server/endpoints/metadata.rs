@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Call;
 use crate::server::Inner;
-use crate::server::config::PushedRequests;
+use crate::server::config::{Dpop, PushedRequests};
 use crate::server::reply::Reply;
 
 pub(super) fn answer(inner: &Inner, call: Call<'_>, openid: bool) -> Reply {
@@ -35,6 +35,9 @@ pub(super) fn answer(inner: &Inner, call: Call<'_>, openid: bool) -> Reply {
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
     });
+    if inner.config.dpop != Dpop::Off {
+        document["dpop_signing_alg_values_supported"] = json!(["ES256"]);
+    }
     if openid {
         document["subject_types_supported"] = json!(["public"]);
         document["id_token_signing_alg_values_supported"] = json!(["ES256"]);

@@ -2,19 +2,30 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use serde_json::{Value, json};
 
 use super::{Call, client, form, refused};
 use crate::server::Inner;
-use crate::server::config::{ExpiresIn, IdTokens, Rotation, ServerConfig};
+use crate::server::config::{Dpop, ExpiresIn, IdTokens, Rotation, ServerConfig};
 use crate::server::counters::{RefreshOutcome, RefreshRecord};
 use crate::server::dispatch::Incoming;
+use crate::server::dpop::{Proved, Role};
 use crate::server::fingerprint;
 use crate::server::form::Parameters;
 use crate::server::reply::Reply;
-use crate::server::state::{DeviceGrant, Issued, RefreshRequest, Refreshed, Refusal};
+use crate::server::state::{CodeGrant, DeviceGrant, Issued, RefreshRequest, Refreshed, Refusal};
 
 pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> Reply {
+    let reply = answer_without_nonce(inner, request, call);
+    let role = Role::AuthorizationServer;
+    match inner.proofs.nonce(inner.config.dpop, role) {
+        Some(nonce) => reply.header("DPoP-Nonce", nonce),
+        None => reply,
+    }
+}
+
+fn answer_without_nonce(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> Reply {
     let parameters = match form(request) {
         Ok(parameters) => parameters,
         Err(refusal) => return refused(refusal),
@@ -29,11 +40,21 @@ pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> R
             return reply;
         }
     };
+    let jkt = match proved(inner, request, call) {
+        Ok(jkt) => jkt,
+        Err(refusal) => {
+            if is_refresh {
+                log_refusal(inner, &parameters, call);
+            }
+            return refused(refusal);
+        }
+    };
+    let jkt = jkt.as_deref();
     let result = match parameters.required("grant_type") {
-        Ok("authorization_code") => code(inner, &parameters, &client_id, call),
-        Ok("refresh_token") => refresh(inner, &parameters, &client_id, call),
+        Ok("authorization_code") => code(inner, &parameters, &client_id, jkt, call),
+        Ok("refresh_token") => refresh(inner, &parameters, &client_id, jkt, call),
         Ok("urn:ietf:params:oauth:grant-type:device_code") => {
-            device(inner, &parameters, &client_id, call)
+            device(inner, &parameters, &client_id, jkt, call)
         }
         Ok(_) => Err(Refusal::new("unsupported_grant_type", "no such grant")),
         Err(refusal) => Err(refusal),
@@ -44,20 +65,43 @@ pub(super) fn answer(inner: &mut Inner, request: &Incoming, call: Call<'_>) -> R
     }
 }
 
+/// The key that the request was proved with; none where it was not.
+fn proved(
+    inner: &mut Inner,
+    request: &Incoming,
+    call: Call<'_>,
+) -> Result<Option<String>, Refusal> {
+    let config = inner.config.dpop;
+    if config == Dpop::Off || !request.headers.contains_key("dpop") {
+        return Ok(None);
+    }
+    let proof = request.header(HeaderName::from_static("dpop"));
+    let proof = proof.ok_or(Refusal::new("invalid_dpop_proof", "two proofs"))?;
+    let url = format!("{}/token", call.issuer);
+    let proved = Proved {
+        role: Role::AuthorizationServer,
+        method: request.method.as_str(),
+        url: &url,
+        access_token: None,
+    };
+    inner.proofs.check(proof, config, proved).map(Some)
+}
+
 fn code(
     inner: &mut Inner,
     parameters: &Parameters,
     client_id: &str,
+    jkt: Option<&str>,
     call: Call<'_>,
 ) -> Result<Issued, Refusal> {
-    let issued = inner.grants.redeem_code(
-        parameters.required("code")?,
+    let grant = CodeGrant {
+        code: parameters.required("code")?,
         client_id,
-        parameters.required("redirect_uri")?,
-        parameters.required("code_verifier")?,
-        &inner.config,
-        call.now,
-    )?;
+        redirect_uri: parameters.required("redirect_uri")?,
+        verifier: parameters.required("code_verifier")?,
+        jkt,
+    };
+    let issued = inner.grants.redeem_code(grant, &inner.config, call.now)?;
     inner.counts.logins += 1;
     Ok(issued)
 }
@@ -66,6 +110,7 @@ fn device(
     inner: &mut Inner,
     parameters: &Parameters,
     client_id: &str,
+    jkt: Option<&str>,
     call: Call<'_>,
 ) -> Result<Issued, Refusal> {
     let device_code = parameters.required("device_code")?;
@@ -73,6 +118,7 @@ fn device(
     let poll = DeviceGrant {
         device_code,
         client_id,
+        jkt,
     };
     let issued = inner.grants.poll_device(poll, &inner.config, call.now)?;
     inner.counts.logins += 1;
@@ -83,6 +129,7 @@ fn refresh(
     inner: &mut Inner,
     parameters: &Parameters,
     client_id: &str,
+    jkt: Option<&str>,
     call: Call<'_>,
 ) -> Result<Issued, Refusal> {
     let refresh_token = match parameters.required("refresh_token") {
@@ -99,6 +146,7 @@ fn refresh(
         client_id,
         scope,
         resources: &resources,
+        jkt,
     };
     let Inner {
         config,
@@ -159,7 +207,7 @@ fn log_refusal(inner: &mut Inner, parameters: &Parameters, call: Call<'_>) {
 fn granted(issued: &Issued, config: &ServerConfig, call: Call<'_>) -> Reply {
     let mut answer = json!({
         "access_token": issued.access_token,
-        "token_type": "Bearer",
+        "token_type": if issued.jkt.is_some() { "DPoP" } else { "Bearer" },
         "scope": issued.scope,
     });
     if let Some(refresh_token) = &issued.refresh_token {

@@ -19,6 +19,17 @@ pub(in crate::server) struct CodeRequest {
     pub(in crate::server) nonce: Option<String>,
 }
 
+/// A code that is given for tokens, as it came in.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct CodeGrant<'a> {
+    pub(in crate::server) code: &'a str,
+    pub(in crate::server) client_id: &'a str,
+    pub(in crate::server) redirect_uri: &'a str,
+    pub(in crate::server) verifier: &'a str,
+    /// The key that the request was proved with.
+    pub(in crate::server) jkt: Option<&'a str>,
+}
+
 /// An authorization code.
 #[derive(Debug)]
 pub(super) struct Code {
@@ -56,13 +67,17 @@ impl Grants {
     /// A second use revokes what the first one made; a wrong verifier spends the code.
     pub(in crate::server) fn redeem_code(
         &mut self,
-        code: &str,
-        client_id: &str,
-        redirect_uri: &str,
-        verifier: &str,
+        grant: CodeGrant<'_>,
         config: &ServerConfig,
         now: Duration,
     ) -> Result<Issued, Refusal> {
+        let CodeGrant {
+            code,
+            client_id,
+            redirect_uri,
+            verifier,
+            jkt,
+        } = grant;
         let key = digest(code);
         let Some(code) = self.codes.get_mut(&key) else {
             return Err(Refusal::invalid_grant("unknown authorization code"));
@@ -89,7 +104,15 @@ impl Grants {
         if !is_verifier(verifier) || challenge(verifier) != code.request.challenge {
             return Err(Refusal::invalid_grant("the code_verifier does not match"));
         }
+        let bound_to = code.request.granted.jkt.as_deref();
+        if bound_to.is_some_and(|bound_to| Some(bound_to) != jkt) {
+            return Err(Refusal::invalid_grant("the code is bound to another key"));
+        }
         let CodeRequest { granted, nonce, .. } = code.request.clone();
+        let granted = Granted {
+            jkt: jkt.map(str::to_owned),
+            ..granted
+        };
         let issued = self.log_in(granted, config, now);
         let family = self.last_family;
         if let Some(code) = self.codes.get_mut(&key) {
@@ -144,7 +167,17 @@ mod tests {
         now: u64,
     ) -> Result<Issued, Refusal> {
         let config = ServerConfig::default();
-        grants.redeem_code(code, "app", REDIRECT, verifier, &config, at(now))
+        grants.redeem_code(
+            CodeGrant {
+                code,
+                client_id: "app",
+                redirect_uri: REDIRECT,
+                verifier,
+                jkt: None,
+            },
+            &config,
+            at(now),
+        )
     }
 
     #[test]
@@ -193,13 +226,33 @@ mod tests {
         let elsewhere = "http://127.0.0.1:4712/callback";
         assert!(
             grants
-                .redeem_code(&moved, "app", elsewhere, VERIFIER, &config, at(1))
+                .redeem_code(
+                    CodeGrant {
+                        code: &moved,
+                        client_id: "app",
+                        redirect_uri: elsewhere,
+                        verifier: VERIFIER,
+                        jkt: None
+                    },
+                    &config,
+                    at(1)
+                )
                 .is_err()
         );
         let stolen = code(&mut grants);
         assert!(
             grants
-                .redeem_code(&stolen, "thief", REDIRECT, VERIFIER, &config, at(1))
+                .redeem_code(
+                    CodeGrant {
+                        code: &stolen,
+                        client_id: "thief",
+                        redirect_uri: REDIRECT,
+                        verifier: VERIFIER,
+                        jkt: None
+                    },
+                    &config,
+                    at(1)
+                )
                 .is_err()
         );
         assert!(redeem(&mut grants, &stolen, VERIFIER, 1).is_ok());

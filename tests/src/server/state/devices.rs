@@ -34,6 +34,7 @@ pub(in crate::server) struct DeviceLogin {
 pub(in crate::server) struct DeviceGrant<'a> {
     pub(in crate::server) device_code: &'a str,
     pub(in crate::server) client_id: &'a str,
+    pub(in crate::server) jkt: Option<&'a str>,
 }
 
 impl Grants {
@@ -94,7 +95,10 @@ impl Grants {
         match device.decision.or(by_itself) {
             Some(Decision::Approve) => {
                 device.spent = true;
-                let granted = device.granted.clone();
+                let granted = Granted {
+                    jkt: poll.jkt.map(str::to_owned),
+                    ..device.granted.clone()
+                };
                 Ok(self.log_in(granted, config, now))
             }
             Some(Decision::Deny) => Err(Refusal::new("access_denied", "the person said no")),
@@ -166,6 +170,7 @@ mod tests {
         let poll = DeviceGrant {
             device_code: &login.device_code,
             client_id: "app",
+            jkt: None,
         };
         grants
             .poll_device(poll, config, at(now))

@@ -24,6 +24,9 @@ pub(super) fn jwt_shaped(
         "scope": scopes.join(" "), "aud": resources, "iat": issued,
         "exp": issued.saturating_add(lifetime), "jti": random_text(22),
     });
+    if let Some(jkt) = &granted.jkt {
+        claims["cnf"] = json!({ "jkt": jkt });
+    }
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"at+jwt","kid":"none"}"#);
     let signature = random_text(342);
     let short = URL_SAFE_NO_PAD.encode(claims.to_string()).len();

@@ -143,6 +143,7 @@ mod tests {
             client_id: "app",
             scope: None,
             resources: &[],
+            jkt: None,
         };
         let refreshed = grants
             .refresh(request, &config, at(1))

@@ -27,7 +27,7 @@ pub(super) fn mint(prefix: &str, length: usize) -> String {
 }
 
 /// Random base64url characters.
-pub(super) fn random_text(length: usize) -> String {
+pub(in crate::server) fn random_text(length: usize) -> String {
     let mut bytes = vec![0; length.div_ceil(4) * 3];
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     let mut text = URL_SAFE_NO_PAD.encode(&bytes);

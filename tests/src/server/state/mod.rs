@@ -14,9 +14,9 @@ mod tokens;
 
 use std::collections::HashMap;
 
-pub(super) use codes::{CodeRequest, is_challenge};
+pub(super) use codes::{CodeGrant, CodeRequest, is_challenge};
 pub(super) use devices::DeviceGrant;
-pub(super) use mint::fingerprint;
+pub(super) use mint::{fingerprint, random_text};
 pub(super) use tokens::{Issued, RefreshRequest, Refreshed};
 
 use codes::Code;
@@ -49,6 +49,8 @@ pub(super) struct Granted {
     pub(super) subject: String,
     pub(super) scopes: Vec<String>,
     pub(super) resources: Vec<String>,
+    /// The thumbprint of the key that the tokens are bound to.
+    pub(super) jkt: Option<String>,
 }
 
 /// One login.
@@ -161,5 +163,6 @@ fn granted() -> Granted {
         subject: "alice".to_owned(),
         scopes: vec!["read".to_owned(), "write".to_owned()],
         resources: Vec::new(),
+        jkt: None,
     }
 }

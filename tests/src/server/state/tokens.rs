@@ -35,6 +35,7 @@ pub(in crate::server) struct Issued {
     pub(in crate::server) subject: String,
     pub(in crate::server) client_id: String,
     pub(in crate::server) nonce: Option<String>,
+    pub(in crate::server) jkt: Option<String>,
 }
 
 /// A refresh, as it came in.
@@ -44,6 +45,8 @@ pub(in crate::server) struct RefreshRequest<'a> {
     pub(in crate::server) client_id: &'a str,
     pub(in crate::server) scope: Option<&'a str>,
     pub(in crate::server) resources: &'a [String],
+    /// The key that the request was proved with.
+    pub(in crate::server) jkt: Option<&'a str>,
 }
 
 /// What became of a refresh.
@@ -106,6 +109,12 @@ impl Grants {
             result: Err(refusal),
         };
 
+        // Before the token is looked at: a thief without the key ends no login.
+        let bound_to = self.families[&family].granted.jkt.as_deref();
+        if bound_to.is_some_and(|bound_to| Some(bound_to) != request.jkt) {
+            let refusal = Refusal::invalid_grant("the token is bound to another key");
+            return refused(RefreshOutcome::Refused, refusal);
+        }
         let replay = match (consumed_at, config.rotation) {
             (None, _) => false,
             (Some(consumed), Rotation::Grace(window)) if now <= consumed + window => true,
@@ -172,6 +181,7 @@ impl Grants {
             subject: granted.subject.clone(),
             client_id: granted.client_id.clone(),
             nonce: None,
+            jkt: granted.jkt.clone(),
         }
     }
 
@@ -244,6 +254,7 @@ mod tests {
             client_id: "app",
             scope: None,
             resources: &[],
+            jkt: None,
         };
         grants.refresh(request, config, at(now))
     }
@@ -345,6 +356,7 @@ mod tests {
             client_id: "app",
             scope: Some("admin"),
             resources: &[],
+            jkt: None,
         };
         let refused = grants.refresh(request, &config, at(1));
         assert_eq!(refused.result.expect_err("refused").code, "invalid_scope");
@@ -381,6 +393,7 @@ mod tests {
             client_id: "thief",
             scope: None,
             resources: &[],
+            jkt: None,
         };
         assert_eq!(
             grants.refresh(request, &config, at(1)).outcome,
