@@ -18,6 +18,13 @@ pub fn at_exit(function: extern "C" fn()) -> bool {
     sys::at_exit(function)
 }
 
+/// Ends this process at once, as the default handler of a console event does:
+/// what waits for a normal exit is not waited for.
+#[cfg(windows)]
+pub fn end_at_once(code: u32) -> ! {
+    sys::terminate(code)
+}
+
 /// Gives this process's id.
 #[must_use]
 pub fn process_id() -> u32 {

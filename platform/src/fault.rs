@@ -17,6 +17,13 @@ pub(crate) use armed::{file_event, file_point};
 /// Does not make the contents of files durable: their fsync is left out.
 pub const SKIP_FILE_SYNC: &str = "skip-file-sync";
 
+/// Takes each lock, also one that somebody else has.
+pub const SKIP_LOCK: &str = "skip-lock";
+
+/// Gives up at the first sharing violation (Windows): nothing is tried again
+/// that another process's open file stands in the way of.
+pub const SKIP_BUSY_RETRY: &str = "skip-busy-retry";
+
 /// Does not make the names in folders durable: the folders' fsync is left out.
 pub const SKIP_FOLDER_SYNC: &str = "skip-folder-sync";
 
@@ -48,7 +55,7 @@ mod armed {
     #[derive(Clone)]
     #[non_exhaustive]
     pub enum Action {
-        /// SIGKILL to the own process (`abort` where there is none).
+        /// SIGKILL to the own process, or its like (`TerminateProcess`).
         Kill,
         /// SIGSTOP to the own process (nothing where there is none).
         Stop,
@@ -241,7 +248,12 @@ mod armed {
         }
     }
 
-    #[cfg(not(unix))]
+    #[cfg(windows)]
+    fn kill() {
+        crate::sys::terminate(9);
+    }
+
+    #[cfg(not(any(unix, windows)))]
     fn kill() {
         std::process::abort();
     }

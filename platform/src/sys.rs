@@ -233,6 +233,60 @@ pub(crate) fn milliseconds_since_boot() -> u64 {
     unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() }
 }
 
+/// Lists the targets of the user's generic credentials that begin with a prefix.
+///
+/// Reads them where they lie: Wine aligns neither the structures nor their
+/// strings, which the native store's own search takes for granted.
+#[cfg(windows)]
+pub(crate) fn credential_targets(prefix: &str) -> io::Result<Vec<String>> {
+    use windows_sys::Win32::Foundation::ERROR_NOT_FOUND;
+    use windows_sys::Win32::Security::Credentials::{
+        CRED_TYPE_GENERIC, CREDENTIALW, CredEnumerateW, CredFree,
+    };
+
+    let filter: Vec<u16> = prefix.encode_utf16().chain([u16::from(b'*'), 0]).collect();
+    let mut count = 0_u32;
+    let mut list: *mut *mut CREDENTIALW = std::ptr::null_mut();
+    // SAFETY: the filter ends with a zero; both results are ours.
+    if unsafe { CredEnumerateW(filter.as_ptr(), 0, &raw mut count, &raw mut list) } == 0 {
+        let error = io::Error::last_os_error();
+        let nothing = i32::try_from(ERROR_NOT_FOUND) == Ok(error.raw_os_error().unwrap_or(0));
+        return if nothing { Ok(Vec::new()) } else { Err(error) };
+    }
+    let mut targets = Vec::new();
+    for index in 0..count as usize {
+        // SAFETY: the list has `count` pointers to structures, whose blobs have
+        // the length that is told and whose targets end with a zero; all are
+        // valid and ours until they are freed, below.
+        unsafe {
+            let credential = list.add(index).read_unaligned().read_unaligned();
+            for offset in 0..credential.CredentialBlobSize as usize {
+                credential.CredentialBlob.add(offset).write_volatile(0);
+            }
+            let name = credential.TargetName;
+            if credential.Type == CRED_TYPE_GENERIC && !name.is_null() {
+                let units = (0..).map(|at| name.add(at).read_unaligned());
+                let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
+                targets.push(String::from_utf16_lossy(&units));
+            }
+        }
+    }
+    // SAFETY: what the system allocated is freed once.
+    unsafe { CredFree(list.cast()) };
+    Ok(targets)
+}
+
+/// Ends this process at once: no exit handler runs, no destructor.
+#[cfg(windows)]
+pub(crate) fn terminate(code: u32) -> ! {
+    use windows_sys::Win32::System::Threading::{GetCurrentProcess, TerminateProcess};
+
+    // SAFETY: the pseudo handle of the own process needs no closing.
+    unsafe { TerminateProcess(GetCurrentProcess(), code) };
+    // Not reached: a process may always end itself.
+    std::process::abort()
+}
+
 /// Opens a folder for asking its identity, leaving others free to rename it.
 #[cfg(windows)]
 pub(crate) fn open_folder(path: &std::path::Path) -> io::Result<std::fs::File> {
@@ -245,6 +299,18 @@ pub(crate) fn open_folder(path: &std::path::Path) -> io::Result<std::fs::File> {
         .access_mode(FILE_READ_ATTRIBUTES)
         .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
         .open(path)
+}
+
+/// Tells whether a drive's letter is mapped to a share.
+#[cfg(windows)]
+pub(crate) fn is_remote_drive(letter: u8) -> bool {
+    use windows_sys::Win32::Storage::FileSystem::GetDriveTypeW;
+
+    /// DRIVE_REMOTE.
+    const REMOTE: u32 = 4;
+    let root = [u16::from(letter), u16::from(b':'), u16::from(b'\\'), 0];
+    // SAFETY: the path ends with a zero.
+    unsafe { GetDriveTypeW(root.as_ptr()) == REMOTE }
 }
 
 /// Identifies an open file or folder: volume, and number on it.

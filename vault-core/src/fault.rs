@@ -9,7 +9,7 @@ pub(crate) use vault_platform::fault::is_injected;
 pub use vault_platform::fault::{
     Action, FileEvent, arm, inject, observe_files, passed, point, record,
 };
-pub use vault_platform::fault::{SKIP_FILE_SYNC, SKIP_FOLDER_SYNC};
+pub use vault_platform::fault::{SKIP_BUSY_RETRY, SKIP_FILE_SYNC, SKIP_FOLDER_SYNC, SKIP_LOCK};
 
 use crate::refresh::protocol::Effect;
 

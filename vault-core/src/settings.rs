@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) known_servers: KnownServers,
     pub(crate) ca_certificates: Vec<String>,
     pub(crate) allow_network_file_system: bool,
+    pub(crate) roaming: bool,
     pub(crate) lock_timeout: Duration,
     pub(crate) store_deadline: Duration,
     pub(crate) request_timeout: Duration,
@@ -66,6 +67,7 @@ impl Settings {
             allow_network_file_system: self.allow_network_file_system,
             keychain: self.keychain.clone(),
             prompt_deadline: self.unlock_deadline,
+            roaming: self.roaming,
             ..StoreOptions::default()
         }
     }

@@ -190,6 +190,7 @@ pub struct VaultBuilder {
     ca_certificates: Vec<String>,
     user_agent: String,
     allow_network_file_system: bool,
+    roaming: bool,
     lock_timeout: Duration,
     store_deadline: Duration,
     request_timeout: Duration,
@@ -211,6 +212,7 @@ impl VaultBuilder {
             ca_certificates: Vec::new(),
             user_agent: format!("{application} vault-core/{}", env!("CARGO_PKG_VERSION")),
             allow_network_file_system: false,
+            roaming: false,
             lock_timeout: Duration::from_secs(30),
             store_deadline: Duration::from_secs(10),
             request_timeout: HttpOptions::default().total_timeout,
@@ -312,6 +314,16 @@ impl VaultBuilder {
         self
     }
 
+    /// Lets a new login follow its user to other machines of a domain, where
+    /// the store can (Credential Manager). No lock reaches there: two machines
+    /// may then refresh at once, which only a server that does not rotate
+    /// refresh tokens forgives.
+    #[must_use]
+    pub fn roaming(mut self, roaming: bool) -> Self {
+        self.roaming = roaming;
+        self
+    }
+
     /// How long a caller waits for a token that another process refreshes: 30
     /// seconds, longer than a refresh may take.
     #[must_use]
@@ -372,6 +384,7 @@ impl VaultBuilder {
             known_servers: self.known_servers,
             ca_certificates: self.ca_certificates,
             allow_network_file_system: self.allow_network_file_system,
+            roaming: self.roaming,
             lock_timeout: self.lock_timeout,
             store_deadline: self.store_deadline,
             request_timeout: self.request_timeout,

@@ -137,10 +137,7 @@ impl FolderError {
         let (Self::Io { source, .. } | Self::Unwritable { source, .. }) = self else {
             return false;
         };
-        // ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION:
-        // Windows answers all three for a file somebody else has open.
-        (cfg!(windows) && matches!(source.raw_os_error(), Some(5 | 32 | 33)))
-            || source.kind() == io::ErrorKind::ResourceBusy
+        is_in_use(source)
     }
 
     /// Tells whether the folder is gone from under its handle.
@@ -166,4 +163,13 @@ impl FolderError {
             },
         }
     }
+}
+
+/// Whether another program has the file open in a way that may pass.
+pub(super) fn is_in_use(error: &io::Error) -> bool {
+    // ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION:
+    // Windows answers all three for a file somebody else has open, and the
+    // first also for one whose deletion waits for that.
+    (cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33)))
+        || error.kind() == io::ErrorKind::ResourceBusy
 }

@@ -19,7 +19,7 @@
 //! files mean, and who may write when, is left to the callers.
 //!
 //! On Windows there are no modes: the folder lies in the user's own profile,
-//! whose access list it inherits. Reserved space is really reserved on file
+//! whose access list it inherits. Names differ by more than their case there. Reserved space is really reserved on file
 //! systems that overwrite in place; copy-on-write ones (btrfs, ZFS, APFS) may
 //! still run out.
 
@@ -385,7 +385,7 @@ impl StateFolder {
         };
         for (name, is_folder) in folder.entries()? {
             if !is_folder && name.starts_with(TEMPORARY) {
-                folder.unlink(&name)?;
+                folder.unlink_abandoned(&name)?;
             }
         }
         Ok(())
@@ -407,13 +407,30 @@ impl StateFolder {
 /// Refuses names that would leave the folder.
 fn check_name(name: &str) -> Result<(), FolderError> {
     let reserved = matches!(name, "" | "." | "..");
-    let separator = |c: char| matches!(c, '/' | '\\' | '\0') || (cfg!(windows) && c == ':');
-    if reserved || name.contains(separator) {
+    let separator = |c: char| matches!(c, '/' | '\\' | '\0');
+    if reserved || name.contains(separator) || (cfg!(windows) && means_another(name)) {
         return Err(FolderError::BadName {
             name: name.to_owned(),
         });
     }
     Ok(())
+}
+
+/// Names that Windows takes for devices, streams or patterns, or cuts.
+fn means_another(name: &str) -> bool {
+    let device = name.split('.').next().unwrap_or_default().trim_end();
+    let numbered = |prefix: &str| {
+        let (head, digit) = device.split_at_checked(3).unwrap_or_default();
+        head.eq_ignore_ascii_case(prefix) && matches!(digit.as_bytes(), [b'0'..=b'9'])
+    };
+    let is_device = ["CON", "PRN", "AUX", "NUL"]
+        .iter()
+        .any(|reserved| device.eq_ignore_ascii_case(reserved));
+    is_device
+        || numbered("COM")
+        || numbered("LPT")
+        || name.ends_with(['.', ' '])
+        || name.contains(|c: char| c.is_control() || "<>:\"|?*".contains(c))
 }
 
 fn sorted(

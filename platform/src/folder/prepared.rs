@@ -23,8 +23,9 @@ enum Place {
     Disk {
         folder: Arc<DiskFolder>,
         temporary: String,
-        file: File,
-        renamed: bool,
+        /// `None` once it is in its place: Windows before 10 replaces no file
+        /// that anybody has open.
+        file: Option<File>,
     },
     Memory(Arc<MemoryFolder>),
 }
@@ -48,8 +49,7 @@ impl PreparedFile {
                 Place::Disk {
                     folder,
                     temporary,
-                    file,
-                    renamed: false,
+                    file: Some(file),
                 }
             }
             Backing::Memory(folder) => Place::Memory(folder),
@@ -72,7 +72,7 @@ impl PreparedFile {
     /// on Windows [`FolderError::is_busy`] while another program has the old
     /// file open.
     pub fn commit(&mut self, contents: &[u8]) -> Result<(), FolderError> {
-        let (folder, temporary, file, renamed) = match &mut self.place {
+        let (folder, temporary, open) = match &mut self.place {
             Place::Memory(folder) => {
                 folder.replace(&self.name, contents);
                 return Ok(());
@@ -81,11 +81,10 @@ impl PreparedFile {
                 folder,
                 temporary,
                 file,
-                renamed,
-            } => (folder, temporary, file, renamed),
+            } => (folder, temporary, file),
         };
         let mut tries = 0;
-        while !*renamed {
+        while let Some(file) = open {
             // All is written again on each try: after a failed fsync the
             // kernel may have dropped what was written before.
             let path = folder.path().join(&*temporary);
@@ -98,7 +97,7 @@ impl PreparedFile {
             fault::file_point(&self.name, "fsynced");
             match folder.rename(temporary, &self.name) {
                 Ok(()) => {
-                    *renamed = true;
+                    *open = None;
                     fault::file_point(&self.name, "renamed");
                 }
                 // A sweep took it away; the file is still open, its name gone.
@@ -126,9 +125,9 @@ impl Drop for PreparedFile {
         if let Place::Disk {
             folder,
             temporary,
-            renamed: false,
-            ..
-        } = &self.place
+            file,
+        } = &mut self.place
+            && file.take().is_some()
         {
             // Nobody is left to tell; a sweep removes what stays behind.
             folder.unlink(temporary).ok();

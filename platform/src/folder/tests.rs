@@ -111,10 +111,15 @@ fn a_sweep_removes_leftovers_and_no_commit_is_lost_to_it() {
     std::mem::forget(folder.prepare("a", 10).expect("prepares"));
     let mut alive = folder.prepare("b", 10).expect("prepares");
     folder.sweep_temporaries().expect("sweeps");
-    assert_eq!(temporaries(&folder), 0);
+    // On Windows what is open is seen to be in use.
+    assert_eq!(temporaries(&folder), if cfg!(windows) { 2 } else { 0 });
     alive.commit(b"kept").expect("makes its file again");
     assert_eq!(contents(&folder, "b").as_deref(), Some(&b"kept"[..]));
-    assert_eq!(temporaries(&folder), 0);
+    folder
+        .replace(".tmp-of-a-dead-process", b"")
+        .expect("writes");
+    folder.sweep_temporaries().expect("sweeps");
+    assert_eq!(temporaries(&folder), if cfg!(windows) { 1 } else { 0 });
 }
 
 #[test]
@@ -214,7 +219,13 @@ fn a_folder_that_was_removed_and_made_again_is_not_in_place() {
 fn nothing_is_written_through_a_folder_that_was_removed() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let old = folder_in(&place);
-    std::fs::remove_dir(place.path().join("state")).expect("removes");
+    let path = place.path().join("state");
+    if cfg!(windows) {
+        // Before Windows 10 a folder that is open keeps its name.
+        std::fs::rename(&path, place.path().join("old")).expect("renames");
+    } else {
+        std::fs::remove_dir(&path).expect("removes");
+    }
     let new = folder_in(&place);
     assert!(old.replace("a", b"lost").expect_err("gone").is_not_found());
     assert_eq!(contents(&new, "a"), None);

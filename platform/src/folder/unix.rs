@@ -183,6 +183,12 @@ impl DiskFolder {
         }
     }
 
+    /// Removes a file of a dead process. Whether it is dead can't be seen here;
+    /// one that lives makes its file again.
+    pub(super) fn unlink_abandoned(&self, name: &str) -> Result<bool, FolderError> {
+        self.unlink(name)
+    }
+
     /// Lists names, and whether each is a folder.
     pub(super) fn entries(&self) -> Result<Vec<(String, bool)>, FolderError> {
         let failed = |error: Errno| FolderError::from_io("list", &self.path, error.into());

@@ -3,7 +3,10 @@
 //! Generic credentials with targets of our own, `vault:<application>/<account>`:
 //! the native store's `user.service` lets different pairs collide. Persistence
 //! Local: the store's own default roams to other machines of a domain, where
-//! the lock does not reach. A secret has at most 2,560 bytes.
+//! the lock does not reach ([`StoreOptions::roaming`](super::StoreOptions)
+//! chooses it). A secret has at most 2,560 bytes. Windows compares targets
+//! without case: a capital is written as `^` and the small letter, and what
+//! would be read as something else, `/` and `^`, after a `^`, too.
 
 #[cfg(not(windows))]
 pub use super::unsupported::CredentialManager as CredentialManagerStore;
@@ -24,6 +27,7 @@ mod native_store {
         Capabilities, Interaction, ItemName, Persistence, SecretStore, StoreError, StoreErrorKind,
         StoreKind, StoreOptions,
     };
+    use crate::sys;
 
     /// CRED_MAX_CREDENTIAL_BLOB_SIZE.
     const LIMIT: usize = 2560;
@@ -32,6 +36,7 @@ mod native_store {
     #[derive(Debug)]
     pub struct CredentialManagerStore {
         store: OnceLock<Arc<Store>>,
+        persistence: &'static str,
     }
 
     impl CredentialManagerStore {
@@ -40,9 +45,14 @@ mod native_store {
         /// # Errors
         ///
         /// None on this system.
-        pub fn new(_options: &StoreOptions) -> Result<Self, StoreError> {
+        pub fn new(options: &StoreOptions) -> Result<Self, StoreError> {
             Ok(Self {
                 store: OnceLock::new(),
+                persistence: if options.roaming {
+                    "Enterprise"
+                } else {
+                    "Local"
+                },
             })
         }
 
@@ -59,8 +69,11 @@ mod native_store {
             item: &ItemName,
             operation: &'static str,
         ) -> Result<keyring_core::Entry, StoreError> {
-            let target = format!("{}{}", prefix(item.application()), item.account());
-            let modifiers = HashMap::from([("target", target.as_str()), ("persistence", "Local")]);
+            let target = format!("{}{}", prefix(item.application()), caseless(item.account()));
+            let modifiers = HashMap::from([
+                ("target", target.as_str()),
+                ("persistence", self.persistence),
+            ]);
             self.store(operation)?
                 .build(item.application(), item.account(), Some(&modifiers))
                 .map_err(|cause| failed(cause, operation))
@@ -118,25 +131,45 @@ mod native_store {
 
         fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
             let prefix = prefix(application);
-            // The pattern is a regular expression over targets; which of the
-            // found are ours is decided here, by the exact prefix.
-            let entries = self
-                .store("list")?
-                .search(&HashMap::from([("pattern", "^vault:")]))
-                .map_err(|cause| failed(cause, "list"))?;
-            let accounts = entries.iter().filter_map(|entry| {
-                // An entry that was deleted meanwhile has none any more.
-                let attributes = entry.get_attributes().ok()?;
-                let account = attributes.get("target_name")?.strip_prefix(&prefix)?;
-                Some((application.to_owned(), account.to_owned()))
+            // Which of the found are ours is decided here, by case, too.
+            let targets = sys::credential_targets("vault:").map_err(|cause| {
+                StoreError::new(StoreErrorKind::Failed, StoreKind::CredentialManager, "list")
+                    .because(cause)
+            })?;
+            let accounts = targets.iter().filter_map(|target| {
+                let account = target.strip_prefix(&prefix)?;
+                Some((application.to_owned(), with_case(account)))
             });
             Ok(each_name(application, accounts))
         }
     }
 
-    /// Application names have no `/`; one that had could end in another's.
+    /// No application's is the beginning of another's.
     fn prefix(application: &str) -> String {
-        format!("vault:{application}/")
+        format!("vault:{}/", caseless(application))
+    }
+
+    fn caseless(name: &str) -> String {
+        let mut text = String::with_capacity(name.len());
+        for character in name.chars() {
+            if matches!(character, '^' | '/') || character.is_ascii_uppercase() {
+                text.push('^');
+            }
+            text.push(character.to_ascii_lowercase());
+        }
+        text
+    }
+
+    fn with_case(text: &str) -> String {
+        let mut characters = text.chars();
+        let mut name = String::with_capacity(text.len());
+        while let Some(character) = characters.next() {
+            name.push(match character {
+                '^' => characters.next().unwrap_or('^').to_ascii_uppercase(),
+                other => other,
+            });
+        }
+        name
     }
 
     fn failed(cause: keyring_core::Error, operation: &'static str) -> StoreError {
@@ -152,5 +185,91 @@ mod native_store {
             _ => native::kind_of(&cause),
         };
         native::store_error(cause, kind, StoreKind::CredentialManager, operation)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        fn persistence_of(store: &CredentialManagerStore, item: &ItemName) -> String {
+            let entry = store.entry(item, "test").expect("an entry");
+            let attributes = entry.get_attributes().expect("is there");
+            attributes["persistence"].clone()
+        }
+
+        #[test]
+        fn items_stay_on_their_machine_unless_roaming_was_asked_for() {
+            let suffix = data_encoding::HEXLOWER.encode(&crate::random::bytes::<6>());
+            let item = ItemName::new(format!("roaming.{suffix}"), "default").expect("a name");
+            let open = |roaming| {
+                let options = StoreOptions {
+                    roaming,
+                    ..StoreOptions::default()
+                };
+                CredentialManagerStore::new(&options).expect("opens")
+            };
+            let secret = SecretBytes::from(b"not a secret".to_vec());
+            for (roaming, expected) in [(true, "Enterprise"), (false, "Local")] {
+                let store = open(roaming);
+                store.set(&item, &secret).expect("stores");
+                assert_eq!(persistence_of(&store, &item), expected);
+            }
+            open(false).delete(&item).expect("deletes");
+        }
+
+        #[test]
+        fn names_keep_their_case_where_windows_has_none() {
+            for name in [
+                "work",
+                "Work",
+                "WORK",
+                "^w^",
+                "w^W",
+                "a/B",
+                "me@Example.com#key",
+            ] {
+                let text = caseless(name);
+                assert_eq!(text, text.to_ascii_lowercase());
+                assert_eq!(with_case(&text), name);
+            }
+            assert_ne!(caseless("Work"), caseless("^work"));
+        }
+
+        #[test]
+        fn what_other_programs_keep_is_not_listed() {
+            let suffix = data_encoding::HEXLOWER.encode(&crate::random::bytes::<6>());
+            let application = format!("listing.{suffix}");
+            let store = CredentialManagerStore::new(&StoreOptions::default()).expect("opens");
+            let others = [
+                format!("{application}/default"),
+                format!("vault:{application}x/default"),
+                format!("other:vault:{application}/default"),
+            ];
+            let entries: Vec<_> = others
+                .iter()
+                .map(|target| {
+                    let modifiers = HashMap::from([("target", target.as_str())]);
+                    let native = store.store("test").expect("a store");
+                    native.build("x", "y", Some(&modifiers)).expect("an entry")
+                })
+                .collect();
+            for entry in &entries {
+                entry.set_secret(b"theirs").expect("stores");
+            }
+            let ours = ItemName::new(&application, "default").expect("a name");
+            store
+                .set(&ours, &SecretBytes::from(b"ours".to_vec()))
+                .expect("stores");
+            assert_eq!(
+                store.list(&application).expect("lists"),
+                std::slice::from_ref(&ours)
+            );
+            store.delete(&ours).expect("deletes");
+            assert_eq!(store.list(&application).expect("lists"), []);
+            for entry in &entries {
+                assert_eq!(entry.get_secret().expect("untouched"), b"theirs");
+                entry.delete_credential().expect("deletes");
+            }
+        }
     }
 }

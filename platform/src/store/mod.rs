@@ -345,6 +345,10 @@ pub struct StoreOptions {
     pub allow_network_file_system: bool,
     /// Of the data-protection keychain.
     pub keychain: KeychainOptions,
+    /// Let the items follow their user to other machines of a domain, where the
+    /// store can (Credential Manager). No lock reaches there: only for servers
+    /// that do not rotate refresh tokens.
+    pub roaming: bool,
     /// How long one call to another process may take (a message on the bus, not
     /// a prompt).
     pub call_deadline: Duration,
@@ -361,6 +365,7 @@ impl Default for StoreOptions {
             remember: None,
             allow_network_file_system: false,
             keychain: KeychainOptions::default(),
+            roaming: false,
             call_deadline: Duration::from_secs(10),
             prompt_deadline: Duration::from_secs(120),
         }

@@ -2,7 +2,8 @@
 //! a login that need not be lost. See [`vault_tests::kills`].
 //!
 //! ```text
-//! kills [--runs N] [--quick] [--point NAME] [--seed N] [--chance N] [--json]
+//! kills [--runs N] [--quick] [--at-most N] [--point NAME] [--seed N] [--chance N] [--json]
+//!     [--store KIND] [--token-length BYTES]
 //! ```
 //!
 //! Exit status: 0 if all is as promised, 1 if not, 2 for usage.
@@ -10,6 +11,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use vault_core::platform::store::StoreKind;
 use vault_tests::kills::matrix::{self, Options};
 use vault_tests::kills::worker::{self, Failure};
 
@@ -23,7 +25,8 @@ fn main() -> Result<ExitCode, Failure> {
         None => {
             writeln!(
                 std::io::stderr(),
-                "usage: kills [--runs N] [--quick] [--point NAME] [--seed N] [--chance N] [--json]"
+                "usage: kills [--runs N] [--quick] [--at-most N] [--point NAME] [--seed N] \
+                 [--chance N] [--json] [--store KIND] [--token-length BYTES]"
             )?;
             Ok(ExitCode::from(2))
         }
@@ -34,6 +37,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
     let mut options = Options {
         runs: 100,
         power_runs: 20,
+        at_most: None,
+        store: StoreKind::EncryptedFile,
+        token_length: 64,
         point: None,
         chance: None,
         json: false,
@@ -46,6 +52,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
                 options.power_runs = options.runs;
             }
             "--quick" => (options.runs, options.power_runs) = (2, 2),
+            "--at-most" => options.at_most = Some(arguments.next()?.parse().ok()?),
+            "--store" => options.store = arguments.next()?.parse().ok()?,
+            "--token-length" => options.token_length = arguments.next()?.parse().ok()?,
             "--point" => options.point = Some(arguments.next()?),
             "--seed" => options.seed = arguments.next()?.parse().ok()?,
             "--chance" => options.chance = Some(arguments.next()?.parse().ok()?),

@@ -58,7 +58,7 @@ pub fn program() -> std::io::Result<Command> {
 ///
 /// If it fails.
 pub fn undisturbed(scenario: &Scenario) -> Result<Vec<Point>, Failure> {
-    let scene = Scene::logged_in(scenario.rotation(), scenario.policy())?;
+    let scene = Scene::of(scenario)?;
     let mut child = worker::start(program()?, &order(scenario, &scene, None))?;
     let reports = reports(&mut child)?;
     child.wait()?;
@@ -123,7 +123,7 @@ pub fn reports(child: &mut Child) -> Result<Vec<Report>, Failure> {
 ///
 /// If the run could not be made.
 pub fn run(scenario: &Scenario, point: &Point, chance: u64) -> Result<Finding, Failure> {
-    let scene = Scene::logged_in(scenario.rotation(), scenario.policy())?;
+    let scene = Scene::of(scenario)?;
     let reached = match point.name.as_str() {
         AT_THE_SERVER => kill_from_outside(scenario, &scene, Stage::Arrived)?,
         ANSWER_UNDER_WAY => kill_from_outside(scenario, &scene, Stage::Answered)?,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vault_core::fault::SKIP_MARK;
+use vault_core::platform::store::StoreKind;
 use vault_core::refresh::policy::RotationPolicy;
 
 use super::scene::LIFETIME;
@@ -53,6 +54,10 @@ pub struct Scenario {
     pub end: End,
     /// A rule that is broken on purpose, of [`vault_core::fault`].
     pub broken: Option<&'static str>,
+    /// Where the login is kept.
+    pub store: StoreKind,
+    /// The length of its refresh tokens in bytes.
+    pub token_length: usize,
 }
 
 /// How far the work had come, as far as its promises differ.
@@ -100,6 +105,8 @@ impl Scenario {
             server,
             end: End::Kill,
             broken: None,
+            store: StoreKind::EncryptedFile,
+            token_length: 64,
         }
     }
 
@@ -110,7 +117,17 @@ impl Scenario {
             work,
             server,
             end: End::PowerLoss,
-            broken: None,
+            ..Self::kill(work, server)
+        }
+    }
+
+    /// The same with another store and tokens of another length.
+    #[must_use]
+    pub const fn kept(self, store: StoreKind, token_length: usize) -> Self {
+        Self {
+            store,
+            token_length,
+            ..self
         }
     }
 
@@ -203,6 +220,11 @@ impl Scenario {
                 ("refresh.before:Commit", Phase::Spent),
                 ("file.sealed:renamed", Phase::Renamed),
                 ("file.sealed:durable", Phase::Committed),
+            ],
+            // No point lies within a system's own store.
+            Work::Login if self.store != StoreKind::EncryptedFile => &[
+                ("login.before:WriteKeyItem", Phase::Before),
+                ("login.after:WriteKeyItem", Phase::Committed),
             ],
             Work::Login => &[
                 ("login.before:WriteKeyItem", Phase::Before),

@@ -7,10 +7,13 @@ use vault_core::enrolment::Import;
 use vault_core::platform::clock::{Clock, SystemClock};
 use vault_core::platform::folder::{FolderOptions, StateFolder};
 use vault_core::platform::lock::LockFile;
+use vault_core::platform::random;
 use vault_core::platform::secret::SecretString;
+use vault_core::platform::store::{self, StoreKind, StoreOptions};
 use vault_core::refresh::policy::RotationPolicy;
 use vault_core::{RefreshToken, Session};
 
+use super::scenario::Scenario;
 use super::worker::{APPLICATION, Failure, PROFILE, Place, pause, wanted};
 use crate::server::{AuthorizationServer, Rotation, ServerConfig, fingerprint};
 
@@ -40,16 +43,47 @@ impl Scene {
     ///
     /// If the folder can't be made, or the login fails.
     pub fn logged_in(rotation: Rotation, policy: RotationPolicy) -> Result<Self, Failure> {
-        let server = AuthorizationServer::start(ServerConfig {
-            access_token_lifetime: LIFETIME,
+        let config = ServerConfig {
             rotation,
             ..ServerConfig::default()
+        };
+        Self::made(config, policy, StoreKind::EncryptedFile)
+    }
+
+    /// The same, as the scenario says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scene::logged_in`].
+    pub fn of(scenario: &Scenario) -> Result<Self, Failure> {
+        let config = ServerConfig {
+            rotation: scenario.rotation(),
+            refresh_token_length: scenario.token_length,
+            ..ServerConfig::default()
+        };
+        Self::made(config, scenario.policy(), scenario.store)
+    }
+
+    fn made(
+        config: ServerConfig,
+        policy: RotationPolicy,
+        store: StoreKind,
+    ) -> Result<Self, Failure> {
+        let server = AuthorizationServer::start(ServerConfig {
+            access_token_lifetime: LIFETIME,
+            ..config
         });
         let folder = folder()?;
         let key_file = folder.path().join("key");
         std::fs::write(&key_file, [7; 32])?;
         make_private(&key_file)?;
+        let application = match store {
+            StoreKind::EncryptedFile => APPLICATION.to_owned(),
+            _ => format!("{APPLICATION}.{:016x}", u64::from_le_bytes(random::bytes())),
+        };
         let place = Place {
+            application,
+            store,
             root: folder.path().join("state"),
             key_file,
             ahead_ms: 0,
@@ -78,7 +112,7 @@ impl Scene {
     ///
     /// If the folder can't be opened, or a refresh never ends.
     pub fn settle(&self) -> Result<(), Failure> {
-        let folder = self.place.root.join(APPLICATION).join(PROFILE);
+        let folder = self.place.root.join(&self.place.application).join(PROFILE);
         let Some(folder) = StateFolder::open(&folder, FolderOptions::default())? else {
             return Ok(());
         };
@@ -109,6 +143,20 @@ impl Scene {
     /// If the login fails.
     pub fn log_in_again(&self, session: &Session) -> Result<(), Failure> {
         import(&self.server, session)
+    }
+}
+
+impl Drop for Scene {
+    /// Leaves nothing in a store that outlives the run.
+    fn drop(&mut self) {
+        if self.place.store == StoreKind::EncryptedFile {
+            return;
+        }
+        if let Ok(store) = store::open(self.place.store, &StoreOptions::default()) {
+            for item in store.list(&self.place.application).unwrap_or_default() {
+                store.delete(&item).ok();
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Forking, for the test of what a forked child does.
 
-#![expect(unsafe_code, reason = "fork has no safe form")]
+#![cfg_attr(unix, expect(unsafe_code, reason = "fork has no safe form"))]
 
 /// Forks without `exec`. The child runs `child` and ends without running destructors or exit
 /// handlers. Gives what it returned.

@@ -25,7 +25,8 @@ use crate::server::{browser, fingerprint};
 /// The failure of a program of the tests.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The application whose vault it is.
+/// The application whose vault it is. Where other runs share the store, what makes it one run's
+/// own follows.
 pub const APPLICATION: &str = "com.example.kills";
 
 /// The profile that is logged in.
@@ -37,6 +38,10 @@ pub const ARGUMENT: &str = "--worker";
 /// Which vault is opened, and by which clock it lives.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
+    /// The application's name.
+    pub application: String,
+    /// Where the login is kept.
+    pub store: StoreKind,
     /// Where the state folders lie.
     pub root: PathBuf,
     /// The key of the encrypted-file store.
@@ -58,9 +63,9 @@ impl Place {
     ///
     /// As [`vault_core::VaultBuilder::open`].
     pub fn open(&self) -> Result<Session, Error> {
-        Vault::builder(APPLICATION)
+        Vault::builder(&self.application)
             .state_root(&self.root)
-            .store(StoreKind::EncryptedFile)
+            .store(self.store)
             .key_source(KeySource::KeyFile(self.key_file.clone()))
             .interaction(Interaction::Forbidden)
             .rotation_policy(self.policy)

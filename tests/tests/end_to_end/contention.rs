@@ -9,40 +9,43 @@ use vault_core::enrolment::Import;
 use vault_core::fault;
 use vault_core::platform::secret::SecretString;
 use vault_core::platform::store::{Interaction, KeySource, StoreKind};
-use vault_core::{RefreshToken, Vault};
+use vault_core::{RefreshToken, Session, Vault};
 use vault_tests::fleet::{Assignment, Call, Fleet};
 use vault_tests::server::{AuthorizationServer, ServerConfig};
 
-const APPLICATION: &str = "com.example.contention";
 const LIFETIME: Duration = Duration::from_millis(1000);
 
 struct Scene {
+    application: String,
+    store: StoreKind,
     server: AuthorizationServer,
     folder: tempfile::TempDir,
 }
 
 impl Scene {
     fn logged_in() -> Self {
+        Self::kept_in(StoreKind::EncryptedFile, 64)
+    }
+
+    /// Logs in with refresh tokens of this length. The name is new each time:
+    /// a system's store outlives the test.
+    fn kept_in(store: StoreKind, token_length: usize) -> Self {
         let server = AuthorizationServer::start(ServerConfig {
             access_token_lifetime: LIFETIME,
+            refresh_token_length: token_length,
             ..ServerConfig::default()
         });
+        let number = u64::from_le_bytes(vault_core::platform::random::bytes());
         let scene = Self {
+            application: format!("com.example.contention.{number:016x}"),
+            store,
             server,
             folder: tempfile::tempdir().unwrap(),
         };
         std::fs::write(scene.key_file(), [7; 32]).unwrap();
         make_private(&scene.key_file());
         let login = scene.server.issue_login();
-        let session = Vault::builder(APPLICATION)
-            .state_root(scene.root())
-            .store(StoreKind::EncryptedFile)
-            .key_source(KeySource::KeyFile(scene.key_file()))
-            .interaction(Interaction::Forbidden)
-            .open()
-            .unwrap()
-            .session("default")
-            .unwrap();
+        let session = scene.session();
         let token = RefreshToken::new(SecretString::from(login.refresh_token));
         session
             .blocking()
@@ -52,6 +55,18 @@ impl Scene {
             )
             .unwrap();
         scene
+    }
+
+    fn session(&self) -> Session {
+        Vault::builder(&self.application)
+            .state_root(self.root())
+            .store(self.store)
+            .key_source(KeySource::KeyFile(self.key_file()))
+            .interaction(Interaction::Forbidden)
+            .open()
+            .unwrap()
+            .session("default")
+            .unwrap()
     }
 
     fn root(&self) -> std::path::PathBuf {
@@ -64,10 +79,10 @@ impl Scene {
 
     fn assignment(&self, tasks: usize) -> Assignment {
         Assignment {
-            application: APPLICATION.to_owned(),
+            application: self.application.clone(),
             profile: "default".to_owned(),
             state_root: self.root(),
-            store: StoreKind::EncryptedFile,
+            store: self.store,
             key_file: Some(self.key_file()),
             tasks,
             lock_timeout_ms: 30_000,
@@ -157,4 +172,95 @@ fn without_the_read_under_the_lock_the_login_is_lost() {
     let calls = latecomers(&scene, &[fault::SKIP_READ_UNDER_LOCK]);
     assert!(scene.server.counts().reuse_detected > 0);
     assert!(calls.iter().any(|call| call.login_lost));
+}
+
+/// The broken variant of them all: nobody excludes anybody.
+#[test]
+fn without_the_lock_the_processes_refresh_at_once() {
+    let scene = Scene::logged_in();
+    let latency = Duration::from_millis(300);
+    scene.server.configure(|config| config.latency = latency);
+    let assignment = Assignment {
+        faults: vec![fault::SKIP_LOCK.to_owned()],
+        ..scene.assignment(1)
+    };
+    scene.fleet(8, &assignment).round().unwrap();
+    assert!(scene.server.counts().refresh_requests > 1);
+}
+
+#[cfg(windows)]
+mod windows {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    use super::*;
+
+    /// More than the Credential Manager takes.
+    const LARGE: usize = 6000;
+
+    #[test]
+    fn sixteen_processes_share_one_refresh_through_the_credential_manager() {
+        for length in [64, LARGE] {
+            let scene = Scene::kept_in(StoreKind::CredentialManager, length);
+            let mut fleet = scene.fleet(16, &scene.assignment(4));
+            // So long that sixteen processes on a slow machine all get it.
+            let long = Duration::from_secs(300);
+            scene
+                .server
+                .configure(|config| config.access_token_lifetime = long);
+            std::thread::sleep(LIFETIME);
+            let calls = fleet.round().unwrap();
+            assert_eq!(errors(&calls), Vec::<&str>::new());
+            assert_eq!(calls.len(), 64);
+            assert!(calls.iter().all(|call| call.token == calls[0].token));
+            let counts = scene.server.counts();
+            assert_eq!((counts.refresh_requests, counts.reuse_detected), (1, 0));
+            drop(fleet);
+            scene.session().blocking().logout(true).unwrap();
+        }
+    }
+
+    /// What a virus scanner does: the sealed file is open, for nobody else, at
+    /// the moment when all processes want it.
+    fn while_scanned(faults: &[&str]) -> (Scene, Vec<Call>) {
+        let scene = Scene::logged_in();
+        let profile = scene.root().join(&scene.application).join("default");
+        let sealed = std::fs::read_dir(profile)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.to_string_lossy().contains("sealed."))
+            .unwrap();
+        let assignment = Assignment {
+            faults: faults.iter().map(|fault| (*fault).to_owned()).collect(),
+            ..scene.assignment(2)
+        };
+        let mut fleet = scene.fleet(4, &assignment);
+        let scanned = std::fs::OpenOptions::new()
+            .read(true)
+            .share_mode(0)
+            .open(sealed)
+            .unwrap();
+        let scanner = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(400));
+            drop(scanned);
+        });
+        let calls = fleet.round().unwrap();
+        scanner.join().unwrap();
+        drop(fleet);
+        (scene, calls)
+    }
+
+    #[test]
+    fn a_sealed_file_that_a_scanner_has_open_is_waited_for() {
+        let (scene, calls) = while_scanned(&[]);
+        assert_eq!(errors(&calls), Vec::<&str>::new());
+        assert_eq!(scene.server.counts().refresh_requests, 1);
+    }
+
+    /// The broken variant of the test above.
+    #[test]
+    fn without_waiting_for_open_files_calls_fail() {
+        let (scene, calls) = while_scanned(&[fault::SKIP_BUSY_RETRY]);
+        assert_ne!(errors(&calls), Vec::<&str>::new());
+        assert_eq!(scene.server.counts().reuse_detected, 0);
+    }
 }

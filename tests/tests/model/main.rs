@@ -5,6 +5,9 @@
 //! `cargo test -p vault-tests model -- --nocapture` prints what was explored.
 //! `VAULT_MODEL_DEPTH=2` explores more, and takes longer.
 
+// The same on every system, and slow under Wine.
+#![cfg(not(windows))]
+
 mod configuration;
 mod ending;
 mod installing;

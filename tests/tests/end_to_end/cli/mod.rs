@@ -12,3 +12,5 @@ mod passphrase;
 #[cfg(unix)]
 mod signals;
 mod upkeep;
+#[cfg(windows)]
+mod windows;

@@ -15,6 +15,7 @@ struct Scene {
 }
 
 /// What the program says at `-vv` when it derives a key.
+#[cfg(target_os = "linux")]
 const DERIVES: &str = "deriving the store's key";
 
 impl Scene {
