@@ -233,6 +233,59 @@ pub(crate) fn milliseconds_since_boot() -> u64 {
     unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() }
 }
 
+/// A turn at the Credential Manager, among all processes of the session.
+///
+/// Windows needs none. Wine writes an item in several steps, and a read in
+/// between gives a mixture or goes beyond its buffer.
+#[cfg(windows)]
+#[derive(Debug)]
+pub(crate) struct CredentialTurn {
+    mutex: std::os::windows::io::OwnedHandle,
+    /// The thread that took it gives it back.
+    _of_this_thread: std::marker::PhantomData<*const ()>,
+}
+
+#[cfg(windows)]
+impl CredentialTurn {
+    /// Waits for the turn, but not for ever: `None` goes without.
+    pub(crate) fn take() -> Option<Self> {
+        use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+        use windows_sys::Win32::Foundation::{WAIT_ABANDONED, WAIT_OBJECT_0};
+        use windows_sys::Win32::System::Threading::{CreateMutexW, WaitForSingleObject};
+
+        const PATIENCE_MS: u32 = 5_000;
+        let name: Vec<u16> = r"Local\vault-credential-manager"
+            .encode_utf16()
+            .chain([0])
+            .collect();
+        // SAFETY: no attributes; the name ends with a zero.
+        let handle = unsafe { CreateMutexW(std::ptr::null(), 0, name.as_ptr()) };
+        if handle.is_null() {
+            return None;
+        }
+        // SAFETY: the handle is new and nobody else's.
+        let mutex = unsafe { OwnedHandle::from_raw_handle(handle) };
+        // SAFETY: the handle is open.
+        let waited = unsafe { WaitForSingleObject(mutex.as_raw_handle(), PATIENCE_MS) };
+        // A process that died within its turn left it to us.
+        matches!(waited, WAIT_OBJECT_0 | WAIT_ABANDONED).then_some(Self {
+            mutex,
+            _of_this_thread: std::marker::PhantomData,
+        })
+    }
+}
+
+#[cfg(windows)]
+impl Drop for CredentialTurn {
+    fn drop(&mut self) {
+        use std::os::windows::io::AsRawHandle;
+        use windows_sys::Win32::System::Threading::ReleaseMutex;
+
+        // SAFETY: the handle is open, and the mutex is this thread's.
+        unsafe { ReleaseMutex(self.mutex.as_raw_handle()) };
+    }
+}
+
 /// Lists the targets of the user's generic credentials that begin with a prefix.
 ///
 /// Reads them where they lie: Wine aligns neither the structures nor their

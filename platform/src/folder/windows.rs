@@ -360,6 +360,8 @@ mod tests {
                 let bytes = read.expose();
                 assert_eq!(bytes.len(), 5000);
                 assert!(bytes.iter().all(|byte| *byte == bytes[0]), "half written");
+                // Else the writer has no chance where no open file is replaced.
+                std::thread::park_timeout(Duration::from_millis(2));
             }
         });
     }

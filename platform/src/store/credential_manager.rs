@@ -32,6 +32,9 @@ mod native_store {
     /// CRED_MAX_CREDENTIAL_BLOB_SIZE.
     const LIMIT: usize = 2560;
 
+    /// The longest target that every Windows keeps; newer ones keep longer ones.
+    const NAME_LIMIT: usize = 255;
+
     /// The user's generic credentials.
     #[derive(Debug)]
     pub struct CredentialManagerStore {
@@ -103,7 +106,9 @@ mod native_store {
         }
 
         fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
-            match self.entry(item, "get")?.get_secret() {
+            let entry = self.entry(item, "get")?;
+            let _turn = sys::CredentialTurn::take();
+            match entry.get_secret() {
                 Ok(secret) => Ok(vec![secret.into()]),
                 Err(keyring_core::Error::NoEntry) => Ok(Vec::new()),
                 Err(cause) => Err(failed(cause, "get")),
@@ -119,19 +124,30 @@ mod native_store {
                     "set",
                 ));
             }
-            self.entry(item, "set")?
-                .set_secret(secret.expose())
-                .map_err(|cause| failed(cause, "set"))
+            let entry = self.entry(item, "set")?;
+            let _turn = sys::CredentialTurn::take();
+            let set = entry.set_secret(secret.expose());
+            set.map_err(|cause| {
+                let mut error = failed(cause, "set");
+                // Wine keeps items under names of the registry.
+                let target = prefix(item.application()).len() + caseless(item.account()).len();
+                if target > NAME_LIMIT && error.kind == StoreErrorKind::Failed {
+                    error.kind = StoreErrorKind::Refused;
+                }
+                error
+            })
         }
 
         fn delete(&self, item: &ItemName) -> Result<(), StoreError> {
-            ignore_absent(self.entry(item, "delete")?.delete_credential())
-                .map_err(|cause| failed(cause, "delete"))
+            let entry = self.entry(item, "delete")?;
+            let _turn = sys::CredentialTurn::take();
+            ignore_absent(entry.delete_credential()).map_err(|cause| failed(cause, "delete"))
         }
 
         fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
             let prefix = prefix(application);
             // Which of the found are ours is decided here, by case, too.
+            let _turn = sys::CredentialTurn::take();
             let targets = sys::credential_targets("vault:").map_err(|cause| {
                 StoreError::new(StoreErrorKind::Failed, StoreKind::CredentialManager, "list")
                     .because(cause)
@@ -179,6 +195,7 @@ mod native_store {
                     limit: usize::try_from(*limit).unwrap_or(LIMIT),
                 }
             }
+            keyring_core::Error::TooLong(..) => StoreErrorKind::Refused,
             // ERROR_NO_SUCH_LOGON_SESSION: a service or a network logon has no
             // credentials of its own.
             keyring_core::Error::NoStorageAccess(_) => StoreErrorKind::Refused,

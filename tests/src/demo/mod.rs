@@ -136,7 +136,7 @@ fn show(
     progress: &Progress,
     interruption: &Interruption,
 ) -> Result<Figures, Failure> {
-    let session = place.session();
+    let session = place.session()?;
     let request = LoginRequest::new(server.issuer(), DEFAULT_CLIENT_ID)
         .scope("openid")
         .scope("offline_access")

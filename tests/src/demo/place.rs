@@ -21,7 +21,8 @@ pub(super) struct Place {
     application: String,
     store: StoreKind,
     why: String,
-    session: Session,
+    /// `None` once it is cleared.
+    session: Option<Session>,
     /// `None` once it is cleared.
     folder: Option<tempfile::TempDir>,
     state_root: PathBuf,
@@ -43,7 +44,7 @@ impl Place {
                 application,
                 store: proof.kind,
                 why: format!("{} gave back what was written to it", proof.provider),
-                session,
+                session: Some(session),
                 folder: Some(folder),
                 state_root,
                 key_file: None,
@@ -55,7 +56,7 @@ impl Place {
                 create_key_file(&key_file)?;
                 let store = StoreKind::EncryptedFile;
                 Ok(Self {
-                    session: open(&application, &state_root, store, Some(&key_file))?,
+                    session: Some(open(&application, &state_root, store, Some(&key_file))?),
                     application,
                     store,
                     why: format!("in a temporary folder, because {}", reason(&error)),
@@ -72,8 +73,9 @@ impl Place {
         format!("{}: {}", self.store, self.why)
     }
 
-    pub(super) fn session(&self) -> &Session {
-        &self.session
+    pub(super) fn session(&self) -> Result<&Session, Failure> {
+        let session = self.session.as_ref();
+        session.ok_or_else(|| "the login is cleared away".into())
     }
 
     pub(super) fn application(&self) -> &str {
@@ -114,7 +116,9 @@ impl Place {
         let Some(folder) = self.folder.take() else {
             return Ok("nothing was left to do".to_owned());
         };
-        let logged_out = tidying::log_out(&self.session);
+        let logged_out = self.session().and_then(tidying::log_out);
+        // Windows removes no folder of which a file is mapped.
+        self.session = None;
         let key_file = self.key_file.as_deref();
         let left = tidying::empty_store(self.store, &self.application, &self.state_root, key_file)?;
         folder.close()?;

@@ -69,7 +69,7 @@ fn worker(program: &std::path::Path) -> Command {
 }
 
 fn left_of_the_logins_own(place: &Place) -> Result<Duration, Failure> {
-    let stored = place.session().blocking().inspect()?;
+    let stored = place.session()?.blocking().inspect()?;
     let left = stored
         .access_tokens
         .iter()
