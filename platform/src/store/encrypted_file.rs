@@ -6,10 +6,10 @@
 //! the contents, names application and account, so that files can't be swapped.
 //!
 //! The items are sealed with a random key, and this key with a key file or, by
-//! Argon2id (RFC 9106), with a passphrase ([`parameters`]): so another
+//! Argon2id (RFC 9106), with a passphrase (the module `parameters`): so another
 //! passphrase is a matter of one small file. On Linux the random key may be
 //! held in the kernel's key ring for a while, if its user asked for it
-//! ([`remembered`]).
+//! (the module `remembered`).
 //!
 //! Listing needs no key: file names are the accounts, in base32. What protects
 //! the key (a mode, a credential of systemd, a person's memory) is the user's.

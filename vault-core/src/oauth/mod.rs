@@ -3,7 +3,7 @@
 //!
 //! For native applications as RFC 8252 describes them: public clients as a
 //! rule, confidential ones where an installation has a credential of its own
-//! ([`client`]). Nothing here decides when to send something, keeps
+//! (the module `client`). Nothing here decides when to send something, keeps
 //! anything, or tries again; that is left to the refresh protocol and to the
 //! login flows.
 
