@@ -43,9 +43,11 @@ function within(path, folder) {
 /**
  * Opens a URL and goes on until a page without a form.
  *
+ * @param {string | URL} start
+ * @param {{leaves?: boolean}} options whether it follows a redirect to another origin
  * @returns {Promise<{url: URL, status: number, text: string}>} the last page
  */
-export async function browse(start) {
+export async function browse(start, { leaves = true } = {}) {
   const jar = new CookieJar();
   let url = new URL(start);
   let form;
@@ -62,6 +64,9 @@ export async function browse(start) {
     if (response.status >= 300 && response.status < 400 && location) {
       url = new URL(location, url);
       form = undefined;
+      if (!leaves && url.origin !== new URL(start).origin) {
+        return { url, status: response.status, text };
+      }
       continue;
     }
     const next = formOf(text, url);

@@ -1,26 +1,40 @@
-// A real oidc-provider on loopback, with rotation, for one public native client.
+// A real oidc-provider on loopback, with rotation and all that a native client may meet.
 //
 //   node server.mjs      runs until SIGTERM; the first line of standard output is {"issuer":…}
 //
 // Environment:
 //   OIDC_PORT               port on 127.0.0.1; any free one if left out
 //   OIDC_ACCESS_TOKEN_TTL   seconds an access token is good for; 60
-//   OIDC_CLIENT_ID          vault-cli
+//   OIDC_CLIENTS            a JSON file with the clients' metadata, beside what all of them have;
+//                           without it one public client, vault-cli
+//   OIDC_PAR                pushed authorization requests: off, required or, left out, as one likes
+//   OIDC_TLS_CERTIFICATE    PEM file; with it and the next one https is spoken, and nothing else
+//   OIDC_TLS_KEY            PEM file
 //   OIDC_REDIRECT_PATHS     paths of the loopback redirect, with commas; /callback,/
 //   OIDC_ACCOUNT            the account that everyone logs in as; alice
 //
 // Beside the provider's own routes:
 //   GET  /__counts                            what the provider counted, as JSON
+//   GET  /__counts?client=ID                  the same of one client
+//   POST /__browse?url=URL                    opens an authorization URL as a browser would; with
+//                                             &until=redirect it does not go to the application,
+//                                             and the answer has its `location`
+//   POST /__id_token?client=ID&as=HOW         the client's next ID token is a wrong one: `replayed`
+//                                             is that of its login before, `changed` names another
+//                                             person under the same signature
 //   POST /__device/approve?user_code=CODE     approves a device code as a person would
 //   POST /__access_token_ttl?seconds=N        changes the lifetime of tokens made from now on
 //
-// Nobody looks at a page: the interaction logs the account in and consents at once. Everything
-// else is the provider's, its in-memory adapter included: PKCE, rotation, and reuse detection
-// that revokes the grant, DPoP with nonces.
+// Nobody looks at a page: the interaction logs the account in and consents at once. Every https
+// resource is an API (RFC 8707) whose tokens are JWTs of more than 4 KB. Everything else is the
+// provider's, its in-memory adapter included: PKCE, rotation, and reuse detection that revokes
+// the grant, DPoP with nonces.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 
 import { browse } from './browser.mjs';
 
@@ -32,29 +46,38 @@ console.info = console.error;
 console.warn = console.error;
 const { default: Provider } = await import('oidc-provider');
 
+/** What every API's tokens may have, and what makes them longer than 4 KB. */
+const API_SCOPE = 'read';
+const PADDING = 4096;
+
 const environment = process.env;
 const account = environment.OIDC_ACCOUNT ?? 'alice';
-const clientId = environment.OIDC_CLIENT_ID ?? 'vault-cli';
+const clients = environment.OIDC_CLIENTS
+  ? JSON.parse(readFileSync(environment.OIDC_CLIENTS, 'utf8'))
+  : [{ client_id: 'vault-cli', token_endpoint_auth_method: 'none' }];
 const paths = (environment.OIDC_REDIRECT_PATHS ?? '/callback,/').split(',');
 let accessTokenTtl = seconds(environment.OIDC_ACCESS_TOKEN_TTL ?? '60');
 
-const http = createServer();
+const tls = environment.OIDC_TLS_CERTIFICATE && {
+  cert: readFileSync(environment.OIDC_TLS_CERTIFICATE),
+  key: readFileSync(environment.OIDC_TLS_KEY),
+};
+const http = tls ? createTlsServer(tls) : createServer();
 http.listen(Number(environment.OIDC_PORT ?? 0), '127.0.0.1');
 await once(http, 'listening');
-const issuer = `http://127.0.0.1:${http.address().port}`;
+const issuer = `${tls ? 'https' : 'http'}://127.0.0.1:${http.address().port}`;
 
 const provider = new Provider(issuer, {
-  clients: [{
-    client_id: clientId,
+  clients: clients.map((client) => ({
     application_type: 'native',
-    token_endpoint_auth_method: 'none',
     grant_types: [
       'authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code',
     ],
     response_types: ['code'],
     redirect_uris: paths.flatMap((path) => [`http://127.0.0.1${path}`, `http://[::1]${path}`]),
     id_token_signed_response_alg: 'ES256',
-  }],
+    ...client,
+  })),
   jwks: { keys: [signingKey()] },
   cookies: { keys: [randomBytes(32).toString('base64url')] },
   scopes: ['openid', 'offline_access', 'profile'],
@@ -63,12 +86,30 @@ const provider = new Provider(issuer, {
   issueRefreshToken: (_context, client) => client.grantTypeAllowed('refresh_token'),
   expiresWithSession: () => false,
   findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+  extraTokenClaims: (_context, token) => (
+    token.resourceServer ? { padding: 'x'.repeat(PADDING) } : undefined
+  ),
   interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
   features: {
     deviceFlow: { enabled: true },
     // Whoever sends a proof is asked for a nonce in it; the others get bearer tokens.
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     devInteractions: { enabled: false },
+    introspection: { enabled: true },
+    pushedAuthorizationRequests: {
+      enabled: environment.OIDC_PAR !== 'off',
+      requirePushedAuthorizationRequests: environment.OIDC_PAR === 'required',
+    },
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (_context, resource) => ({
+        scope: API_SCOPE,
+        audience: resource,
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'ES256' } },
+      }),
+      useGrantedResource: () => false,
+    },
     revocation: { enabled: true },
   },
   ttl: {
@@ -83,8 +124,10 @@ const provider = new Provider(issuer, {
   },
 });
 
-const counts = {
+const NOTHING = {
   token_requests: 0,
+  pushed_requests: 0,
+  proofs: 0,
   peak_concurrent_token_requests: 0,
   logins: 0,
   refreshes_ok: 0,
@@ -98,15 +141,49 @@ const counts = {
   revocations: 0,
   server_errors: 0,
 };
+const counts = { ...NOTHING };
+const countsOf = new Map(clients.map((client) => [client.client_id, { ...NOTHING }]));
+
+/** Counts for the whole and, where one is known, for a client. */
+function countOf(client, name) {
+  counts[name] += 1;
+  const ofClient = countsOf.get(client);
+  if (ofClient) ofClient[name] += 1;
+}
+
+/** The same for the client of a request. */
+function count(context, name) {
+  countOf(context.oidc?.client?.clientId, name);
+}
+
+/** What becomes of a client's next ID token, and the last one it got. */
+const wrongIdTokens = new Map();
+const idTokens = new Map();
+
+function disturbIdToken(context) {
+  const client = context.oidc?.client?.clientId;
+  const token = context.body?.id_token;
+  if (!client || !token) return;
+  const how = wrongIdTokens.get(client);
+  wrongIdTokens.delete(client);
+  if (how === 'replayed') context.body.id_token = idTokens.get(client);
+  if (how === 'changed') {
+    const [header, payload, signature] = token.split('.');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url'));
+    const forged = Buffer.from(JSON.stringify({ ...claims, sub: 'mallory' })).toString('base64url');
+    context.body.id_token = `${header}.${forged}.${signature}`;
+  }
+  idTokens.set(client, token);
+}
 
 let tokenRequestsInFlight = 0;
 provider.use(async (context, next) => {
   if (context.method !== 'POST' || context.path !== '/token') {
     await next();
-    if (context.path === '/token/revocation' && context.status === 200) counts.revocations += 1;
+    if (context.path === '/token/revocation' && context.status === 200) count(context, 'revocations');
+    if (context.path === '/request' && context.status === 201) count(context, 'pushed_requests');
     return;
   }
-  counts.token_requests += 1;
   tokenRequestsInFlight += 1;
   counts.peak_concurrent_token_requests = Math.max(
     counts.peak_concurrent_token_requests,
@@ -114,27 +191,30 @@ provider.use(async (context, next) => {
   );
   try {
     await next();
+    disturbIdToken(context);
   } finally {
     tokenRequestsInFlight -= 1;
+    count(context, 'token_requests');
+    if (context.get('DPoP')) count(context, 'proofs');
   }
 });
 
 provider.on('grant.success', (context) => {
-  counts[context.oidc.params.grant_type === 'refresh_token' ? 'refreshes_ok' : 'logins'] += 1;
+  count(context, context.oidc.params.grant_type === 'refresh_token' ? 'refreshes_ok' : 'logins');
 });
 provider.on('grant.error', (context, error) => {
-  counts.grants_refused += 1;
+  count(context, 'grants_refused');
   const grant = context.oidc?.params?.grant_type;
-  if (grant === 'refresh_token') counts.refreshes_refused += 1;
-  if (grant?.endsWith(':device_code')) counts.device_polls_refused += 1;
+  if (grant === 'refresh_token') count(context, 'refreshes_refused');
+  if (grant?.endsWith(':device_code')) count(context, 'device_polls_refused');
   // Only the provider itself is told why; the client sees a bare invalid_grant.
-  if (error.error_detail === 'refresh token already used') counts.reuse_detected += 1;
+  if (error.error_detail === 'refresh token already used') count(context, 'reuse_detected');
 });
-provider.on('refresh_token.consumed', () => { counts.refresh_tokens_consumed += 1; });
-provider.on('refresh_token.saved', () => { counts.refresh_tokens_saved += 1; });
-provider.on('grant.revoked', () => { counts.grants_revoked += 1; });
-provider.on('server_error', (_context, error) => {
-  counts.server_errors += 1;
+provider.on('refresh_token.consumed', (token) => countOf(token.clientId, 'refresh_tokens_consumed'));
+provider.on('refresh_token.saved', (token) => countOf(token.clientId, 'refresh_tokens_saved'));
+provider.on('grant.revoked', (context) => count(context, 'grants_revoked'));
+provider.on('server_error', (context, error) => {
+  count(context, 'server_errors');
   console.error(error);
 });
 
@@ -163,7 +243,16 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
 function route(method, url) {
   if (url.pathname.startsWith('/interaction/')) return interact;
   return {
-    'GET /__counts': async (_request, response) => json(response, 200, counts),
+    'GET /__counts': async (_request, response, { searchParams }) => {
+      const client = searchParams.get('client');
+      const found = client === null ? counts : countsOf.get(client);
+      json(response, found ? 200 : 404, found ?? { error: 'no such client' });
+    },
+    'POST /__browse': openPage,
+    'POST /__id_token': async (_request, response, { searchParams }) => {
+      wrongIdTokens.set(searchParams.get('client'), searchParams.get('as'));
+      json(response, 200, {});
+    },
     'POST /__device/approve': approveDevice,
     'POST /__access_token_ttl': async (_request, response, { searchParams }) => {
       accessTokenTtl = seconds(searchParams.get('seconds'));
@@ -178,8 +267,16 @@ async function interact(request, response) {
   const grant = (grantId && await provider.Grant.find(grantId))
     || new provider.Grant({ accountId: account, clientId: params.client_id });
   if (params.scope) grant.addOIDCScope(params.scope);
+  for (const resource of [params.resource ?? []].flat()) grant.addResourceScope(resource, API_SCOPE);
   const result = { login: { accountId: account }, consent: { grantId: await grant.save() } };
   await provider.interactionFinished(request, response, result);
+}
+
+/** Opens a page, and tells how that ended; without where, because that holds the code. */
+async function openPage(_request, response, { searchParams }) {
+  const leaves = searchParams.get('until') !== 'redirect';
+  const page = await browse(searchParams.get('url'), { leaves });
+  json(response, 200, { status: page.status, location: leaves ? undefined : page.url.href });
 }
 
 /** Opens the device page with the code and confirms it. */
