@@ -26,10 +26,15 @@ pub(super) fn stolen_refresh_token(bench: &Bench) -> Result<String, Failure> {
         || format!("the thief got {}", refused.status),
     )?;
     let mut arguments = scene.login_arguments()?;
-    "import".clone_into(&mut arguments[0]);
+    if let Some(command) = arguments.first_mut() {
+        "import".clone_into(command);
+    }
     let elsewhere = Machine::new()?;
-    let said = elsewhere.run_with_input(&arguments, stolen.expose())?;
-    ensure(said.code != Some(0), || "another vault took it".into())?;
+    elsewhere
+        .run_with_input(&arguments, stolen.expose())?
+        .done("import")?;
+    let said = elsewhere.run(&["refresh", "--force"])?;
+    ensure(said.code == Some(3), || format!("in another vault: {said}"))?;
     scene.counted("refreshes_ok", 0)?;
     scene.counted("refreshes_refused", 2)?;
 

@@ -51,7 +51,11 @@ pub(super) fn run(bench: &Bench, cell: Cell) -> Result<(), Failure> {
         Flow::Refresh => scene.refresh()?,
         Flow::Logout => scene.logout()?,
     }
-    for what in ["refreshes_refused", "reuse_detected", "server_errors"] {
+    // Of an import with a wrong credential only its first refresh tells.
+    let is_confidential = cell.feature.client_authentication() != "none";
+    let refused = u64::from(cell.flow == Flow::Import && is_confidential);
+    scene.counted("refreshes_refused", refused)?;
+    for what in ["reuse_detected", "server_errors"] {
         scene.counted(what, 0)?;
     }
     if cell.feature == Feature::Dpop {
