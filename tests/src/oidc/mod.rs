@@ -8,12 +8,12 @@
 //! A cell of the table is a person's machine of its own and a client of its own at the provider,
 //! so that the provider's counts can be held against what that one cell did.
 //!
-//! - [`authority`]: certificates, and the clients' keys and secrets,
-//! - [`provider`]: the server's process, and what can be asked of it beside the vault,
-//! - [`machine`]: a home, a state folder, and vault-cli,
-//! - [`matrix`]: flows and features, all of them run, and the table,
-//! - [`cell`]: one of them,
-//! - [`attacks`] and [`crowd`]: what no cell of a table shows.
+//! - `authority`: certificates, and the clients' keys and secrets,
+//! - `provider`: the server's process, and what can be asked of it beside the vault,
+//! - `machine`: a home, a state folder, and vault-cli,
+//! - `matrix`: flows and features, all of them run, and the table,
+//! - `cell`: one of them,
+//! - `attacks` and `crowd`: what no cell of a table shows.
 
 mod attacks;
 mod authority;
