@@ -17,13 +17,13 @@ use crate::known_servers::KnownServer;
 use crate::life::Stamp;
 use crate::login::{self, LoggedIn, LoginInteraction, LoginRequest};
 use crate::oauth::client::Client;
-use crate::oauth::discovery::discover;
+use crate::oauth::discovery::{Description, discover};
 use crate::oauth::dpop::{DpopKey, Prover};
 use crate::oauth::jwt::Claims;
 use crate::oauth::{ClientCredential, Endpoints};
 use crate::profile::{Look, Profile, Waiting};
 use crate::proof::prove;
-use crate::record::LoginSettings;
+use crate::record::{Described, LoginSettings};
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::refresh::policy::RotationPolicy;
 use crate::storage::{self, Storage};
@@ -149,7 +149,11 @@ async fn make_login(
     let known = profile.settings.known_servers.find(&request.issuer);
     let request = &known.map_or_else(|| request.clone(), |server| server.adapt(request));
     let http = profile.http(&[])?;
-    let endpoints = discover(&http, &request.issuer).await?;
+    let Description {
+        endpoints,
+        good_for,
+    } = discover(&http, &request.issuer).await?;
+    let described = Some(Described::new(&profile.now(), good_for));
     let credential = settle(request.credential.as_deref(), &endpoints, known)?;
     let client = Client {
         id: &request.client_id,
@@ -187,6 +191,7 @@ async fn make_login(
         logged_in: sent_at.clone(),
         ca_certificates: profile.settings.ca_certificates.clone(),
         jkt: dpop_key.as_ref().map(|key| key.thumbprint().to_owned()),
+        described,
     };
     check_account(profile, &settings, interaction).await?;
     let report = report(storage, &settings, false);
@@ -211,17 +216,19 @@ pub(crate) async fn import(
     let storage = profile.storage_for_login()?;
     prove_store(profile, &storage).await?;
     check_not_in_use(&storage, &token).await?;
-    let (issuer, endpoints) = match import.server {
+    let (issuer, endpoints, described) = match import.server {
         Server::Issuer(issuer) => {
             let http = profile.http(&[])?;
-            let endpoints = discover(&http, &issuer).await?;
-            (issuer, endpoints)
+            let found = discover(&http, &issuer).await?;
+            let described = Described::new(&profile.now(), found.good_for);
+            (issuer, found.endpoints, Some(described))
         }
         Server::TokenEndpoint(token_endpoint) => {
             let issuer = token_endpoint.origin().ascii_serialization();
             (
                 issuer.clone(),
                 Endpoints::for_token_endpoint(issuer, token_endpoint)?,
+                None,
             )
         }
     };
@@ -240,6 +247,7 @@ pub(crate) async fn import(
         logged_in: Stamp::from(&profile.now()),
         ca_certificates: profile.settings.ca_certificates.clone(),
         jkt: None,
+        described,
     };
     let deadline = Instant::now() + LOCK_PATIENCE;
     let Some(_login_lock) = poll_login_lock(&storage, deadline).await? else {

@@ -15,6 +15,7 @@
 
 mod client;
 mod failure;
+mod freshness;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ use vault_platform::secret::{SecretBuffer, SecretBytes, SecretString};
 
 use crate::error::{Error, ErrorKind};
 
-pub(crate) use failure::{CouldHaveActed, SendFailure};
+pub(crate) use failure::{CouldHaveActed, SendFailure, SendFailureKind};
 
 /// The longest answer that is read, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -107,6 +108,8 @@ pub(crate) struct Response {
     pub(crate) retry_after: Option<Duration>,
     /// The nonce for the next proof (RFC 9449, section 8).
     pub(crate) dpop_nonce: Option<String>,
+    /// For how long it may be used again, where the server says so.
+    pub(crate) fresh_for: Option<Duration>,
     pub(crate) body: SecretBytes,
 }
 
@@ -275,6 +278,7 @@ async fn receive(request: reqwest::RequestBuilder, url: &Url) -> Result<Response
         date,
         retry_after: text(headers, RETRY_AFTER).and_then(|value| retry_after(value, date)),
         dpop_nonce: text(headers, DPOP_NONCE).map(str::to_owned),
+        fresh_for: freshness::lifetime(headers, date),
         body: body.finish(),
     })
 }

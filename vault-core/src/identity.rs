@@ -65,6 +65,14 @@ identifier! {
     Fingerprint
 }
 
+impl LoginId {
+    /// Reads what it is displayed as.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let id = HEXLOWER.decode(text.as_bytes()).ok()?;
+        Some(Self(id.try_into().ok()?))
+    }
+}
+
 impl Fingerprint {
     /// The fingerprint of an access token: SHA-256, cut. It is shown and
     /// compared, never stored.

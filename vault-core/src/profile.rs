@@ -132,14 +132,23 @@ impl Profile {
     /// The profile's folder, if there is one. Each folder on the way is
     /// checked: who could write to one of them could exchange the next.
     pub(crate) fn existing_folder(&self) -> Result<Option<StateFolder>> {
-        let Some(root) = &self.settings.root else {
+        if self.settings.root.is_none() {
             return Ok(Some(self.settings.memory_folder(&self.names.profile)));
-        };
-        let Some(root) = StateFolder::open(root, self.folder_options())? else {
+        }
+        match self.application_folder()? {
+            Some(application) => Ok(application.open_child(&self.names.profile)?),
+            None => Ok(None),
+        }
+    }
+
+    /// The folder of all profiles of the application, if there is one; none
+    /// where everything lives in memory.
+    pub(crate) fn application_folder(&self) -> Result<Option<StateFolder>> {
+        let Some(root) = &self.settings.root else {
             return Ok(None);
         };
-        match root.open_child(&self.names.application)? {
-            Some(application) => Ok(application.open_child(&self.names.profile)?),
+        match StateFolder::open(root, self.folder_options())? {
+            Some(root) => Ok(root.open_child(&self.names.application)?),
             None => Ok(None),
         }
     }

@@ -6,6 +6,7 @@
 //! read from memory that is wiped.
 
 use std::fmt;
+use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::de::DeserializeOwned;
@@ -19,9 +20,10 @@ use zeroize::Zeroizing;
 pub(crate) use crate::cache_key::{Asked, CacheKey};
 use crate::error::{Error, ErrorKind};
 use crate::identity::{Fingerprint, FolderId, Generation, KeyId, LoginId};
-use crate::life::{Life, Stamp};
+use crate::life::{Life, Stamp, milliseconds};
 use crate::oauth::Endpoints;
 use crate::oauth::client::{Client, ClientCredential, ClientCredentialLine};
+use crate::oauth::discovery::Description;
 use crate::oauth::dpop::{DpopKey, ServerClock};
 use crate::refresh::policy::RotationPolicy;
 use crate::secret_text::{SecretText, to_ascii_line};
@@ -50,7 +52,10 @@ pub(crate) enum RecordError {
 }
 
 /// Reads a record after a look at its version.
-fn read<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
+pub(crate) fn read<T: DeserializeOwned>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, RecordError> {
     #[derive(Deserialize)]
     struct Version {
         v: u32,
@@ -349,6 +354,39 @@ pub(crate) struct LoginSettings {
     /// (RFC 9449, section 6.1); absent for bearer tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) jkt: Option<String>,
+    /// The age of `endpoints`; absent where the server did not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) described: Option<Described>,
+}
+
+/// When a server described itself, and for how long that is good.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Described {
+    at: Stamp,
+    good_for_ms: u64,
+}
+
+impl Described {
+    pub(crate) fn new(at: &Now, good_for: Duration) -> Self {
+        Self {
+            at: Stamp::from(at),
+            good_for_ms: milliseconds(good_for),
+        }
+    }
+
+    /// Whether the server is to be asked again.
+    pub(crate) fn is_old(&self, now: &Now) -> bool {
+        let age = self.at.elapsed(now);
+        age.is_none_or(|age| age >= Duration::from_millis(self.good_for_ms))
+    }
+}
+
+impl LoginSettings {
+    /// Takes over what the login's server says of itself by now.
+    pub(crate) fn describe(&mut self, found: Description, now: &Now) {
+        self.endpoints = Some(found.endpoints);
+        self.described = Some(Described::new(now, found.good_for));
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -24,6 +24,7 @@ use crate::refresh::ending::{self, LogoutReport};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::Failure;
 use crate::refresh::refresher::{panicked, run_aside};
+use crate::refresh::revocations::{self, RevocationsReport};
 use crate::token::{AccessToken, RefreshToken};
 
 /// One login of one profile. Cheap to clone; clones share everything.
@@ -347,7 +348,12 @@ impl Session {
         interaction: Arc<dyn LoginInteraction>,
     ) -> Result<LoginReport> {
         let profile = self.profile.clone();
-        run_aside(async move { enrolment::log_in(&profile, &request, interaction).await }).await
+        run_aside(async move {
+            let report = enrolment::log_in(&profile, &request, interaction).await?;
+            revocations::retry(&profile, true).await;
+            Ok(report)
+        })
+        .await
     }
 
     /// Takes over a refresh token that was issued to another program.
@@ -364,7 +370,8 @@ impl Session {
     }
 
     /// Logs out for good, in all processes, and revokes the refresh token if
-    /// `revoke` says so.
+    /// `revoke` says so. Where its server can't be reached, that is done later:
+    /// see [`LogoutReport::queued`].
     ///
     /// # Errors
     ///
@@ -377,7 +384,11 @@ impl Session {
             let Some((storage, login)) = login else {
                 return Err(describe(Failure::NotLoggedIn, &profile.names, None));
             };
-            ending::log_out(&profile, &storage, login, revoke).await
+            let report = ending::log_out(&profile, &storage, login, revoke).await?;
+            if matches!(report.revoked, Ok(true)) {
+                revocations::retry(&profile, true).await;
+            }
+            Ok(report)
         })
         .await
     }
@@ -447,9 +458,22 @@ impl Session {
                 _ => return Err(describe(Failure::NotLoggedIn, &profile.names, None)),
             };
             let http = profile.http(&settings.ca_certificates)?;
-            Ok(discover(&http, &settings.issuer).await?.issuer)
+            Ok(discover(&http, &settings.issuer).await?.endpoints.issuer)
         })
         .await
+    }
+
+    /// Tries the revocations of the application's logouts again whose servers
+    /// could not be reached. A login, a logout and a refresh do so by
+    /// themselves.
+    ///
+    /// # Errors
+    ///
+    /// If the refresher's thread can't be started.
+    pub async fn retry_revocations(&self) -> Result<RevocationsReport> {
+        let profile = self.profile.clone();
+        self.run(async move { Ok(revocations::retry(&profile, true).await) })
+            .await
     }
 
     // Inside.
@@ -757,6 +781,15 @@ impl Blocking<'_> {
     /// As there.
     pub fn reach_server(&self) -> Result<String> {
         pollster::block_on(self.0.reach_server())
+    }
+
+    /// See [`Session::retry_revocations`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn retry_revocations(&self) -> Result<RevocationsReport> {
+        pollster::block_on(self.0.retry_revocations())
     }
 
     pub(crate) fn look(&self) -> Result<Look> {

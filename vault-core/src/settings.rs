@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     /// How long a prompt may stay unanswered.
     pub(crate) unlock_deadline: Duration,
     pub(crate) revocation_deadline: Duration,
+    /// Whether a revocation that has to wait is kept in the store.
+    pub(crate) queue_revocations: bool,
     pub(crate) refresher: Refresher,
     pub(crate) user_agent: String,
     pub(crate) key: Option<KeySource>,

@@ -28,12 +28,20 @@ const RETRY_BOOT: usize = 7;
 /// Four times the number of the newest login, plus how it stands.
 const LOGINS: usize = 8;
 
+/// When the server was last asked to describe itself, by the clock of this
+/// boot.
+const DESCRIBED: usize = 9;
+
 const LOGIN_UNDER_WAY: u64 = 1;
 const LOGIN_SUCCEEDED: u64 = 2;
 const LOGIN_FAILED: u64 = 3;
 
 /// No back-off is longer; a number that says so is garbage.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
+
+/// A server whose description has grown old is not asked more often, also if it
+/// does not answer.
+const DESCRIPTION_PAUSE: Duration = Duration::from_secs(300);
 
 /// The mapped counters of one profile.
 #[derive(Debug)]
@@ -143,6 +151,19 @@ impl Shared {
             vault_platform::fault::point("counters.success:half");
             self.word(FAILURE).store(0, Ordering::Release);
         }
+    }
+
+    /// Whether it is this caller that asks the server to describe itself again;
+    /// for a while then, no other does.
+    pub(crate) fn takes_description(&self, now: &Now) -> bool {
+        let word = self.word(DESCRIBED);
+        let last = word.load(Ordering::Acquire);
+        let now = milliseconds(now.since_boot).max(1);
+        let pause = milliseconds(DESCRIPTION_PAUSE);
+        // A time to come is one of another boot.
+        let is_recent = last != 0 && now.checked_sub(last).is_some_and(|age| age < pause);
+        let taken = || word.compare_exchange(last, now, Ordering::AcqRel, Ordering::Acquire);
+        self.writable() && !is_recent && taken().is_ok()
     }
 
     /// How the newest login stands, for [`Shared::login_since`].
@@ -263,6 +284,19 @@ mod tests {
             shared.failed_since(before_failure - 1),
             Some(Failure::LoginRequired)
         );
+    }
+
+    #[test]
+    fn one_caller_in_a_while_asks_for_a_description() {
+        let shared = shared();
+        let clock = ManualClock::new();
+        assert!(shared.takes_description(&clock.now()));
+        assert!(!shared.takes_description(&clock.now()));
+        clock.advance(DESCRIPTION_PAUSE);
+        assert!(shared.takes_description(&clock.now()));
+        // What another boot has left counts for nothing.
+        shared.word(DESCRIBED).store(u64::MAX, Ordering::Release);
+        assert!(shared.takes_description(&clock.now()));
     }
 
     #[test]

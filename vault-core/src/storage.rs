@@ -384,9 +384,7 @@ fn tombstone_name(login: LoginId) -> String {
 
 /// The login that a sealed file's name names, if it is one's.
 fn sealed_login(name: &str) -> Option<LoginId> {
-    let id = name.strip_prefix("sealed.")?;
-    let id = data_encoding::HEXLOWER.decode(id.as_bytes()).ok()?;
-    Some(LoginId(id.try_into().ok()?))
+    LoginId::from_text(name.strip_prefix("sealed.")?)
 }
 
 pub(crate) fn folder_mark(folder: &StateFolder) -> Result<Option<FolderMark>> {

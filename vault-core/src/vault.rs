@@ -194,6 +194,7 @@ pub struct VaultBuilder {
     lock_timeout: Duration,
     store_deadline: Duration,
     request_timeout: Duration,
+    queue_revocations: bool,
 }
 
 impl VaultBuilder {
@@ -210,12 +211,13 @@ impl VaultBuilder {
             policy: None,
             known_servers: KnownServers::built_in(),
             ca_certificates: Vec::new(),
-            user_agent: format!("{application} vault-core/{}", env!("CARGO_PKG_VERSION")),
+            user_agent: application.to_owned(),
             allow_network_file_system: false,
             roaming: false,
             lock_timeout: Duration::from_secs(30),
             store_deadline: Duration::from_secs(10),
             request_timeout: HttpOptions::default().total_timeout,
+            queue_revocations: true,
         }
     }
 
@@ -299,7 +301,9 @@ impl VaultBuilder {
         self
     }
 
-    /// The `User-Agent` of every request.
+    /// What the `User-Agent` of every request begins with, such as `app/1.2`;
+    /// this library's own name follows. Without this it is the application's
+    /// name.
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
@@ -350,6 +354,14 @@ impl VaultBuilder {
         self
     }
 
+    /// Whether a logout whose server can't be reached keeps the refresh token
+    /// in the store, to revoke it later: yes, without this, for at most 30 days.
+    #[must_use]
+    pub fn queue_revocations(mut self, queue: bool) -> Self {
+        self.queue_revocations = queue;
+        self
+    }
+
     /// Opens the vault. Touches nothing yet: no folder, no store.
     ///
     /// # Errors
@@ -390,8 +402,13 @@ impl VaultBuilder {
             request_timeout: self.request_timeout,
             unlock_deadline: Duration::from_secs(120),
             revocation_deadline: Duration::from_secs(5),
+            queue_revocations: self.queue_revocations,
             refresher: Refresher::default(),
-            user_agent: self.user_agent,
+            user_agent: format!(
+                "{} vault-core/{}",
+                self.user_agent,
+                env!("CARGO_PKG_VERSION")
+            ),
             key: self.key,
             keychain: self.keychain,
             remember: self.remember,

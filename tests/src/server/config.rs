@@ -71,6 +71,8 @@ pub struct ServerConfig {
 
     /// How long each request waits before it is acted on.
     pub latency: Duration,
+    /// The `Cache-Control` of the metadata documents, if they have one.
+    pub metadata_cache_control: Option<&'static str>,
     /// Changes to the metadata documents: each member is set, or with `null` left out.
     pub metadata_changes: Vec<(String, Value)>,
 }
@@ -104,6 +106,7 @@ impl Default for ServerConfig {
             device_interval: Duration::from_secs(1),
             device_approval: DeviceApproval::ByHand,
             latency: Duration::ZERO,
+            metadata_cache_control: None,
             metadata_changes: Vec::new(),
         }
     }

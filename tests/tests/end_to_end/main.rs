@@ -13,6 +13,8 @@ mod ahead;
 mod cancellation;
 mod cli;
 mod contention;
+#[cfg(target_os = "linux")]
+mod discovery;
 mod dpop;
 mod endings;
 #[cfg(target_os = "linux")]

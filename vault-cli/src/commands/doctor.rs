@@ -23,6 +23,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     doctor.lock(&folder);
     let logged_in = doctor.store(&session) && doctor.login(&session);
     doctor.server(&session, logged_in);
+    doctor.revocations(&session);
     let healthy = doctor
         .checks
         .iter()
@@ -83,6 +84,10 @@ impl Check {
             visible(&format!("{message}{hint}"))
         )
     }
+}
+
+fn counted(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 type Folder = Result<Option<StateFolder>, Error>;
@@ -252,6 +257,33 @@ impl Doctor<'_> {
                 self.failed(code, check, &error);
                 false
             }
+        }
+    }
+
+    /// Where a logout has left a token to be revoked: tries that again.
+    fn revocations(&mut self, session: &Session) {
+        let (code, check) = ("VD006", "revocations");
+        match session.blocking().retry_revocations() {
+            Ok(report) if report.waiting > 0 => {
+                let message = format!(
+                    "{} of logins that were ended, whose servers can't be reached",
+                    counted(report.waiting, "refresh token waits", "refresh tokens wait")
+                );
+                self.checks.push(Check {
+                    code,
+                    check,
+                    result: Verdict::Failed,
+                    message,
+                    hint: Some("run `doctor` again when they can".to_owned()),
+                });
+            }
+            Ok(report) if report.done > 0 => {
+                let tokens = counted(report.done, "refresh token", "refresh tokens");
+                let message = format!("{tokens} of logins that were ended: done with now");
+                self.note(code, check, Verdict::Passed, message);
+            }
+            Ok(_) => {}
+            Err(error) => self.failed(code, check, &error),
         }
     }
 

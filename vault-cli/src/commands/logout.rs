@@ -80,6 +80,9 @@ struct Done {
     revoked: bool,
     /// Why it has not, where that was asked for.
     revocation_error: Option<Failure>,
+    /// The token is kept in the store, and revoked when the server can be
+    /// reached.
+    revocation_queued: bool,
     /// Something is left in store or folder that nothing uses any more.
     remains: bool,
 }
@@ -88,6 +91,9 @@ impl Done {
     fn text(&self) -> String {
         let revoked = match (self.revoked, &self.revocation_error) {
             (true, _) => ", and the refresh token is revoked",
+            (false, Some(_)) if self.revocation_queued => {
+                ", but the refresh token is not revoked yet"
+            }
             (false, Some(_)) => ", but the refresh token is not revoked",
             (false, None) => "",
         };
@@ -103,9 +109,14 @@ fn end(context: &Context, session: &Session, revoke: bool) -> Result<Done, Error
         Err(error) => (false, Some(context.explain(error))),
     };
     if let Some(failure) = &revocation_error {
+        let then = if report.queued {
+            "the store keeps it for that alone, and the next login, refresh, logout or `doctor` \
+             tries again, for 30 days"
+        } else {
+            "here nothing of it is kept, and it may stay valid there until it expires"
+        };
         context.output.warning(&format!(
-            "{name}: the server was not made to revoke the refresh token ({}); here nothing of it \
-             is kept, and it may stay valid there until it expires",
+            "{name}: the server was not made to revoke the refresh token ({}); {then}",
             failure.message
         ));
     }
@@ -120,6 +131,7 @@ fn end(context: &Context, session: &Session, revoke: bool) -> Result<Done, Error
         logged_out: true,
         revoked,
         revocation_error,
+        revocation_queued: report.queued,
         remains: report.remains,
     })
 }

@@ -243,6 +243,29 @@ async fn a_server_that_does_not_speak_tls_can_not_have_acted() {
 }
 
 #[tokio::test]
+async fn tls_older_than_1_2_is_refused() {
+    let (url, _) = server(|mut stream| async move {
+        stream.read_exact(&mut [0; 64]).await?;
+        // A handshake record with a ServerHello of TLS 1.1.
+        let mut answer = vec![22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
+        answer.extend([7; 32]);
+        answer.extend([0, 0, 0x2f, 0]);
+        stream.write_all(&answer).await?;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        Ok(())
+    })
+    .await;
+    let url = Url::parse(&url.as_str().replace("http:", "https:")).unwrap();
+    let http = http(HttpOptions {
+        ca_certificates: vec![own_ca()],
+        ..quick()
+    });
+    let failure = failure(&http, &url).await;
+    assert_eq!(failure.acted, CouldHaveActed::No);
+    assert_eq!(failure.kind, SendFailureKind::Tls);
+}
+
+#[tokio::test]
 async fn an_endless_answer_is_refused() {
     for head in [
         "HTTP/1.1 200 OK\r\nContent-Length: 2097152\r\n\r\n",

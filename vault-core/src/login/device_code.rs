@@ -253,7 +253,7 @@ async fn poll<F: Future<Output = Answer>>(
                     .max(retry_after.unwrap_or_default());
                 trouble = Some(reason);
             }
-            Answer::Unknown { reason, .. } => {
+            Answer::Unknown { reason, .. } | Answer::Unreached { reason } => {
                 pause = (pause * 2).min(LONGEST_INTERVAL);
                 trouble = Some(reason);
             }

@@ -246,6 +246,10 @@ fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error>
             };
             Error::new(kind, format!("the login did not reach {host}: {reason}")).after(retry_after)
         }
+        Answer::Unreached { reason } => Error::new(
+            ErrorKind::NetworkUnavailable,
+            format!("the login did not reach {host}: {reason}"),
+        ),
         Answer::Unknown { reason, status } => {
             let kind = match status {
                 Some(200..300) => ErrorKind::ServerAnswerInvalid,

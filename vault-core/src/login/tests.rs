@@ -319,10 +319,7 @@ mod without_an_answer {
                 other => break other,
             }
         };
-        assert!(
-            matches!(answer, Answer::Unavailable { status: None, .. }),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Answer::Unreached { .. }), "{answer:?}");
     }
 
     #[tokio::test]

@@ -55,6 +55,11 @@ pub(crate) enum Answer {
         /// What was wrong.
         reason: String,
     },
+    /// Nobody was there: no such host, or no connection. Nothing was sent.
+    Unreached {
+        /// What was wrong.
+        reason: String,
+    },
     /// The server may have acted, and the answer does not tell.
     Unknown {
         /// What was wrong.
@@ -97,7 +102,7 @@ struct Fields {
     refresh_token: Option<SecretString>,
     #[serde(deserialize_with = "lenient::secret")]
     id_token: Option<SecretString>,
-    #[serde(deserialize_with = "lenient::string")]
+    #[serde(deserialize_with = "lenient::word")]
     token_type: Option<String>,
     #[serde(deserialize_with = "lenient::seconds")]
     expires_in: Option<Duration>,

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use url::Url;
 
@@ -17,6 +19,20 @@ use super::lenient;
 use super::text::{clean, without_query};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Http, Response, is_secure};
+
+/// A description is used for at least this long, whatever its headers say...
+const SHORTEST_LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// ... and for at most this long; also where they say nothing.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a server describes itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Description {
+    pub(crate) endpoints: Endpoints,
+    /// For how long it is good, by HTTP's rules and within bounds.
+    pub(crate) good_for: Duration,
+}
 
 /// Asks the issuer for its endpoints.
 ///
@@ -32,7 +48,7 @@ use crate::http::{Http, Response, is_secure};
 /// - [`ErrorKind::NetworkUnavailable`], [`ErrorKind::ServerUnavailable`]: it
 ///   can't be reached, or is failing. A host that does not exist is among the
 ///   first: without a network, names are not found either.
-pub(crate) async fn discover(http: &Http, issuer: &str) -> Result<Endpoints, Error> {
+pub(crate) async fn discover(http: &Http, issuer: &str) -> Result<Description, Error> {
     let base = issuer_url(issuer)?;
     let mut told: Option<Error> = None;
     for url in addresses(&base) {
@@ -41,7 +57,12 @@ pub(crate) async fn discover(http: &Http, issuer: &str) -> Result<Endpoints, Err
             .await
             .map_err(|failure| failure.into_error(&url))?;
         match read(&response, issuer, &url) {
-            Ok(endpoints) => return Ok(endpoints),
+            Ok(endpoints) => {
+                return Ok(Description {
+                    endpoints,
+                    good_for: good_for(&response),
+                });
+            }
             // An address of another convention that is not there says little.
             Err(error)
                 if told
@@ -54,6 +75,11 @@ pub(crate) async fn discover(http: &Http, issuer: &str) -> Result<Endpoints, Err
         }
     }
     Err(told.expect("there is always an address to ask"))
+}
+
+fn good_for(response: &Response) -> Duration {
+    let said = response.fresh_for.unwrap_or(LONGEST_LIFE);
+    said.clamp(SHORTEST_LIFE, LONGEST_LIFE)
 }
 
 fn weight(error: &Error) -> u8 {

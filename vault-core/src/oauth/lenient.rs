@@ -30,14 +30,25 @@ pub(crate) fn object<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
     serde_json::from_slice(bytes).ok()
 }
 
-/// A secret string; anything else is absent.
+/// A secret string, without line ends and tabs around it, which no secret has;
+/// anything else is absent.
 pub(crate) fn secret<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretString>, D::Error> {
     Ok(match deserializer.deserialize_any(Any)? {
-        Value::Text(text) => Some(text.0),
+        Value::Text(text) => {
+            let inner = text.0.expose().trim_matches(['\r', '\n', '\t']);
+            let is_bare = inner.len() == text.0.len();
+            let inner = (!is_bare).then(|| SecretString::from(inner.to_owned()));
+            Some(inner.unwrap_or(text.0))
+        }
         _ => None,
     })
+}
+
+/// A plain string without the white space around it; anything else is absent.
+pub(crate) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(string(deserializer)?.map(|text| text.trim().to_owned()))
 }
 
 /// A plain string; anything else is absent.

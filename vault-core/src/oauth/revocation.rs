@@ -1,7 +1,7 @@
 //! Taking a token back (RFC 7009).
 //!
-//! Tried once, when a user logs out. A server that fails to revoke is told to
-//! the caller; nothing of the login is kept for a later try.
+//! One try. Whether there is another one is left to
+//! [`revocations`](crate::refresh::revocations).
 
 use super::Endpoints;
 use super::answer::OAuthError;

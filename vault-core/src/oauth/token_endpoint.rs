@@ -18,7 +18,7 @@ use super::Endpoints;
 use super::answer::classify;
 use super::client::Client;
 use super::dpop::{News, Prover};
-use crate::http::{CouldHaveActed, DPOP, Http, SendFailure};
+use crate::http::{CouldHaveActed, DPOP, Http, SendFailure, SendFailureKind};
 use crate::token::RefreshToken;
 
 pub(crate) use super::answer::{Answer, TokenResponse};
@@ -164,6 +164,14 @@ fn unanswered(failure: &SendFailure, url: &Url) -> Answer {
     let reason = failure.describe(url);
     let status = failure.status;
     match (failure.acted, status) {
+        (CouldHaveActed::No, _)
+            if matches!(
+                failure.kind,
+                SendFailureKind::Dns | SendFailureKind::Connect
+            ) =>
+        {
+            Answer::Unreached { reason }
+        }
         (CouldHaveActed::No, _) | (CouldHaveActed::Maybe, Some(408 | 425 | 429 | 503)) => {
             Answer::Unavailable {
                 status,

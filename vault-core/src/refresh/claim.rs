@@ -6,30 +6,26 @@
 //! gives it back only where the token is still the newest that is known.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use vault_platform::clock::Clock;
+use vault_platform::clock::{Clock, Now};
 use vault_platform::lock::LockGuard;
 use vault_platform::secret::SecretBytes;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::life::Stamp;
-use crate::oauth::Endpoints;
-use crate::oauth::discovery::discover;
+use crate::oauth::discovery::Description;
 use crate::oauth::dpop::{Learnt, Prover};
 use crate::oauth::token_endpoint::{Answer, Grant, TokenResponse, request_tokens};
 use crate::profile::{Profile, access_facts};
 use crate::record::{
     Asked, CacheKey, KeyItem, LoginRecord, LoginSettings, Mark, TokenItem, fingerprint,
 };
+use crate::refresh::endpoints::{UNDER_THE_LOCK, ask_again};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::{Claimed, MarkFacts, SealedCopy, StoredCopy};
 use crate::storage::{SealedReading, Storage};
 use crate::token::RefreshToken;
-
-/// How long a server may take to tell where it has moved to.
-const DISCOVERY_LIMIT: Duration = Duration::from_secs(8);
 
 /// The lock, and what is stored, read under it.
 #[derive(Debug)]
@@ -149,6 +145,15 @@ impl Claim {
         self.record.as_ref()
     }
 
+    /// Takes over what the login's server has said of itself meanwhile.
+    pub(crate) fn describe(&mut self, found: Description, now: &Now) {
+        if let Some(record) = &mut self.record
+            && record.settings.issuer == found.endpoints.issuer
+        {
+            record.settings.describe(found, now);
+        }
+    }
+
     /// Breaks the rule that this module is about, for [`crate::fault`].
     pub(crate) fn forget_what_was_read(&mut self, read_before: LoginRecord) {
         self.record = Some(read_before);
@@ -201,6 +206,7 @@ impl Claim {
                         .key
                         .dpop_key(None)?
                         .map(|key| key.thumbprint().to_owned()),
+                    described: None,
                 },
                 refreshed: now,
                 credential: None,
@@ -297,15 +303,18 @@ impl Claim {
         };
         let endpoints = match &record.settings.endpoints {
             Some(endpoints) => endpoints.clone(),
-            None => match discover(http, &record.settings.issuer).await {
-                Ok(endpoints) => endpoints,
+            None => match ask_again(http, &record.settings, UNDER_THE_LOCK).await {
+                Ok(found) => {
+                    let endpoints = found.endpoints.clone();
+                    record.settings.describe(found, &clock.now());
+                    endpoints
+                }
                 Err(error) => {
                     self.record = Some(record);
                     return Exchanged::Unspent(self, not_sent(error.to_string()));
                 }
             },
         };
-        record.settings.endpoints = Some(endpoints.clone());
         if prover.is_some() {
             learnt.recall(&endpoints.token_endpoint, &record);
         }
@@ -330,13 +339,19 @@ impl Claim {
         };
         let client = record.client(Some(&key), &clock.now());
         let mut answer = request_tokens(http, &endpoints, &client, grant, prover.as_ref()).await;
+        let mut moved = None;
         if is_gone(&answer)
-            && let Some(moved) = moved_to(http, &endpoints).await
+            && let Ok(found) = ask_again(http, &record.settings, UNDER_THE_LOCK).await
+            && found.endpoints.token_endpoint != endpoints.token_endpoint
         {
-            answer = request_tokens(http, &moved, &client, grant, prover.as_ref()).await;
-            if !is_gone(&answer) {
-                record.settings.endpoints = Some(moved);
-            }
+            // No token endpoint has seen the token yet.
+            answer = request_tokens(http, &found.endpoints, &client, grant, prover.as_ref()).await;
+            moved = Some(found);
+        }
+        if let Some(found) = moved
+            && !is_gone(&answer)
+        {
+            record.settings.describe(found, &clock.now());
         }
         match answer {
             Answer::Granted(response) => {
@@ -366,18 +381,12 @@ impl Claim {
     }
 }
 
-/// There is no token endpoint at this address any more.
+/// There is no token endpoint at this address, or not any more.
 fn is_gone(answer: &Answer) -> bool {
-    matches!(answer, Answer::RefusedWithoutReason { status: 404 | 410 })
-}
-
-/// Where the login's server takes tokens by now, if it says another address
-/// than before. It must call itself exactly as at the login.
-async fn moved_to(http: &Http, known: &Endpoints) -> Option<Endpoints> {
-    // The lock is held meanwhile.
-    let asked = tokio::time::timeout(DISCOVERY_LIMIT, discover(http, &known.issuer));
-    let found = asked.await.ok()?.ok()?;
-    (found.token_endpoint != known.token_endpoint).then_some(found)
+    matches!(
+        answer,
+        Answer::RefusedWithoutReason { status: 404 | 410 } | Answer::Unreached { .. }
+    )
 }
 
 fn not_sent(reason: String) -> Answer {

@@ -11,19 +11,22 @@ use vault_platform::lock::{LockError, LockGuard};
 
 use super::claim::{Claim, Exchanged, Held, token_item};
 use super::description::describe;
+use super::endpoints::{BEFORE_THE_LOCK, ask_again};
 use super::farewell::{delete_remains, revoke_now};
 use super::meaning::understand;
 use super::protocol::refresh::{Refresh, Want};
 use super::protocol::{Answer, Claimed, Effect, Event, Failure, Outcome, Sight};
 use super::renewal::{next_record, record_without_access_token};
+use super::revocations;
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::InFlight;
 use crate::fault;
 use crate::identity::Fingerprint;
 use crate::life::Stamp;
+use crate::oauth::discovery::Description;
 use crate::profile::{Look, Profile, Waiting, access_facts, serving};
-use crate::record::{Asked, CachedToken, KeyItem, LoginRecord};
+use crate::record::{Asked, CachedToken, KeyItem, LoginRecord, LoginSettings};
 use crate::shared::refusals::Reason;
 use crate::storage::Storage;
 
@@ -76,13 +79,27 @@ pub(crate) async fn refresh(
         point.before();
         match effect {
             Effect::Finish(outcome) => {
+                let profile = driver.profile.clone();
                 driver.finish(outcome);
-                return point.after();
+                point.after();
+                if outcome == Outcome::Refreshed {
+                    revoke_what_waits(profile);
+                }
+                return;
             }
             effect => event = driver.perform(effect).await,
         }
         point.after();
     }
+}
+
+/// The server can be reached. Detached: no caller waits for this.
+fn revoke_what_waits(profile: Arc<Profile>) {
+    let refresher = profile.clone();
+    let work = async move {
+        revocations::retry(&profile, false).await;
+    };
+    drop(refresher.settings.refresher.spawn(work));
 }
 
 struct Driver {
@@ -106,6 +123,10 @@ struct Driver {
     /// Whether a new access token is in it.
     usable: bool,
     committed: bool,
+    /// The settings of a login whose server is to describe itself again.
+    outdated: Option<LoginSettings>,
+    /// What it said.
+    description: Option<Description>,
     /// What the last look read, kept only for tests that skip the read under the lock.
     looked: Option<LoginRecord>,
     /// The token for the caller, as it was last read or received.
@@ -144,6 +165,8 @@ impl Driver {
             received: None,
             usable: false,
             committed: false,
+            outdated: None,
+            description: None,
             looked: None,
             token: None,
             error: None,
@@ -167,6 +190,7 @@ impl Driver {
                     let pause = Duration::from_millis(300 + u64::from(jitter));
                     tokio::time::sleep(pause).await;
                 }
+                self.ask_for_description().await;
                 self.try_lock()
             }
             Effect::Wait => self.wait().await,
@@ -310,6 +334,11 @@ impl Driver {
                     failure
                 });
                 self.token = serving(login.record.tokens(), asked, &now).cloned();
+                let settings = &login.record.settings;
+                let described = settings.described.as_ref();
+                if described.is_some_and(|described| described.is_old(&now)) {
+                    self.outdated = Some(settings.clone());
+                }
                 if fault::is_injected(fault::SKIP_READ_UNDER_LOCK) {
                     self.looked.get_or_insert(login.record);
                 }
@@ -320,6 +349,22 @@ impl Driver {
                 })
             }
             Err(error) => self.failed(error),
+        }
+    }
+
+    /// Before the lock, and by one process of those that are about to refresh:
+    /// what is known of the server has grown old. It serves on if the server
+    /// does not answer.
+    async fn ask_for_description(&mut self) {
+        let now = self.profile.now();
+        if let (Some(settings), Some(storage)) = (self.outdated.take(), &self.storage)
+            && storage.shared.takes_description(&now)
+            && let Ok(http) = self.profile.http(&settings.ca_certificates)
+        {
+            match ask_again(&http, &settings, BEFORE_THE_LOCK).await {
+                Ok(found) => self.description = Some(found),
+                Err(error) => tracing::debug!(?error, "what is known of the server serves on"),
+            }
         }
     }
 
@@ -374,7 +419,10 @@ impl Driver {
         let asked = &self.request.asked;
         match Claim::take(lock, &self.profile, &storage, asked).await {
             Ok((claim, claimed)) => {
-                let (claim, claimed) = self.unless_skipped(claim, claimed);
+                let (mut claim, claimed) = self.unless_skipped(claim, claimed);
+                if let Some(found) = self.description.take() {
+                    claim.describe(found, &self.profile.now());
+                }
                 if let Err(error) = storage.folder.sweep_temporaries() {
                     tracing::debug!(?error, "what dead processes left could not be swept");
                 }

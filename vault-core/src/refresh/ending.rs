@@ -10,6 +10,7 @@ use vault_platform::lock::LockGuard;
 use super::farewell::{delete_copies, delete_remains, revoke_now};
 use super::protocol::logout::Logout;
 use super::protocol::{Effect, Event, Failure, Outcome};
+use super::revocations;
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
@@ -29,6 +30,9 @@ pub struct LogoutReport {
     /// Whether the server revoked the refresh token, or why it did not;
     /// `Ok(false)` where that was not asked for.
     pub revoked: Result<bool>,
+    /// The refresh token is kept in the store, to be revoked when the server
+    /// can be reached.
+    pub queued: bool,
     /// Something of the login is left in the store or the folder; the next
     /// process that comes by deletes it. No process uses it any more.
     pub remains: bool,
@@ -51,6 +55,7 @@ pub(crate) async fn log_out(
         record: None,
         key: None,
         revoked: Ok(false),
+        queued: false,
         error: None,
     };
     let mut machine = Logout::default();
@@ -66,6 +71,7 @@ pub(crate) async fn log_out(
                 profile.forget();
                 return Ok(LogoutReport {
                     revoked: driver.revoked,
+                    queued: driver.queued,
                     remains,
                 });
             }
@@ -92,6 +98,7 @@ struct Driver<'a> {
     /// The key that it was read with.
     key: Option<KeyItem>,
     revoked: Result<bool>,
+    queued: bool,
     error: Option<Error>,
 }
 
@@ -148,6 +155,7 @@ impl Driver<'_> {
                             )
                         })),
                     };
+                    self.queue().await;
                 }
                 Ok(())
             }
@@ -163,6 +171,23 @@ impl Driver<'_> {
                 self.error.get_or_insert(error);
                 Event::Failed(Failure::Local)
             }
+        }
+    }
+
+    /// Keeps the token for later, if it is only for now that it could not be
+    /// revoked.
+    async fn queue(&mut self) {
+        let is_for_now = self.revoked.as_ref().is_err_and(Error::is_transient);
+        if !is_for_now || !self.profile.settings.queue_revocations {
+            return;
+        }
+        if let Some(record) = &self.record {
+            let (profile, key) = (self.profile, self.key.as_ref());
+            let queued = revocations::queue(profile, self.storage, self.login, record, key).await;
+            if let Err(error) = &queued {
+                tracing::warn!(?error, "the revocation could not be kept for later");
+            }
+            self.queued = queued.is_ok();
         }
     }
 

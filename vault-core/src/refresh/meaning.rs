@@ -74,6 +74,11 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
                 ..understood(Answer::NotActed(failure), kind, message)
             }
         }
+        ServerAnswer::Unreached { reason } => understood(
+            Answer::NotActed(Failure::NetworkUnavailable),
+            ErrorKind::NetworkUnavailable,
+            format!("the authorization server can't be used now: {reason}"),
+        ),
         ServerAnswer::Unknown { reason, .. } => understood(
             Answer::Unknown,
             ErrorKind::ServerUnavailable,

@@ -57,7 +57,11 @@ pub(super) fn answer(inner: &Inner, call: Call<'_>, openid: bool) -> Reply {
             }
         }
     }
-    Reply::empty(200)
+    let reply = Reply::empty(200)
         .header("Content-Type", "application/json")
-        .body(document.to_string())
+        .body(document.to_string());
+    match inner.config.metadata_cache_control {
+        Some(directives) => reply.header("Cache-Control", directives),
+        None => reply,
+    }
 }

@@ -5,10 +5,12 @@ mod bad_input;
 mod clients;
 mod contract;
 mod foreign_items;
+mod http;
 mod issuers;
 mod logins;
 mod main_path;
 mod passphrase;
+mod revocations;
 #[cfg(unix)]
 mod signals;
 mod upkeep;

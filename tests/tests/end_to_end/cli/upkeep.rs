@@ -129,18 +129,6 @@ fn the_history_tells_who_did_what() {
 }
 
 #[test]
-fn a_revocation_that_fails_is_told_and_nothing_is_kept() {
-    let (server, sandbox) = logged_in();
-    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
-    let left = vault_cli(&sandbox, &["logout"]);
-    assert_eq!(left.code(), Some(0), "{left:?}");
-    assert!(left.stderr.starts_with("warning: default: "), "{left:?}");
-    assert!(left.stdout.contains("not revoked"), "{left:?}");
-    assert_eq!(vault_cli(&sandbox, &["token"]).code(), Some(3));
-    assert_eq!(server.living_logins(), 1);
-}
-
-#[test]
 fn every_profile_is_logged_out_at_once_and_without_revocation_if_so_asked() {
     let (server, sandbox) = logged_in();
     sandbox.log_in(&server, "work");

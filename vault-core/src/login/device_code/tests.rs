@@ -10,6 +10,7 @@ fn response(status: u16, body: &str) -> Response {
         date: None,
         retry_after: None,
         dpop_nonce: None,
+        fresh_for: None,
         body: SecretBytes::from(body.as_bytes().to_vec()),
     }
 }

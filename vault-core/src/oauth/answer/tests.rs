@@ -8,6 +8,7 @@ fn response(status: u16, body: &str) -> Response {
         date: Some(Duration::from_secs(1_800_000_000)),
         retry_after: Some(Duration::from_secs(7)),
         dpop_nonce: None,
+        fresh_for: None,
         body: SecretBytes::from(body.as_bytes().to_vec()),
     }
 }
@@ -83,6 +84,22 @@ fn a_server_that_does_not_rotate_gives_no_refresh_token() {
         assert_eq!(tokens.expires_in, None);
         assert!(tokens.scope.is_none());
     }
+}
+
+#[test]
+fn white_space_around_what_counts_is_overlooked() {
+    let body = r#"
+        { "access_token" : "AT\n", "refresh_token" : "\tRT\r\n",
+          "token_type" : " Bearer ", "expires_in" : " 300 ", "scope" : " a  b " }
+
+    "#;
+    let Answer::Granted(tokens) = meaning(200, body) else {
+        panic!("granted")
+    };
+    assert_eq!(tokens.access_token.expose(), "AT");
+    assert_eq!(tokens.refresh_token.unwrap().expose(), "RT");
+    assert_eq!(tokens.expires_in, Some(Duration::from_secs(300)));
+    assert_eq!(tokens.scope.unwrap(), ["a", "b"]);
 }
 
 #[test]

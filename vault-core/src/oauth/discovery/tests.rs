@@ -14,6 +14,7 @@ fn answer(status: u16, body: &str) -> Result<Endpoints, Error> {
         date: None,
         dpop_nonce: None,
         retry_after: Some(std::time::Duration::from_secs(9)),
+        fresh_for: None,
         body: SecretBytes::from(body.as_bytes().to_vec()),
     };
     read(&response, ISSUER, &url())
@@ -227,4 +228,25 @@ fn an_endpoint_that_can_not_be_trusted_refuses_the_description() {
         refusal(200, &nowhere).kind(),
         ErrorKind::ServerAnswerInvalid
     );
+}
+
+#[test]
+fn a_description_lives_between_five_minutes_and_a_day() {
+    let life = |said: Option<u64>| {
+        let response = Response {
+            status: 200,
+            content_type: None,
+            date: None,
+            retry_after: None,
+            dpop_nonce: None,
+            fresh_for: said.map(Duration::from_secs),
+            body: SecretBytes::from(Vec::new()),
+        };
+        good_for(&response).as_secs()
+    };
+    let (shortest, longest) = (SHORTEST_LIFE.as_secs(), LONGEST_LIFE.as_secs());
+    assert_eq!(life(None), longest);
+    assert_eq!(life(Some(0)), shortest);
+    assert_eq!(life(Some(3600)), 3600);
+    assert_eq!(life(Some(u64::MAX)), longest);
 }

@@ -20,6 +20,7 @@ fn answer(date: Option<Duration>, nonce: Option<&str>) -> Response {
         date,
         retry_after: None,
         dpop_nonce: nonce.map(str::to_owned),
+        fresh_for: None,
         body: SecretBytes::from(Vec::new()),
     }
 }

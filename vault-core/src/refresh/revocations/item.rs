@@ -1,0 +1,134 @@
+//! What is kept of a login until its revocation: an item in the store, with the
+//! refresh token, and a note in the folder, without.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+use vault_platform::secret::{SecretBytes, SecretString};
+use vault_platform::store::StoreKind;
+
+use crate::life::milliseconds;
+use crate::oauth::Endpoints;
+use crate::oauth::client::{ClientCredential, ClientCredentialLine};
+use crate::record::{KeyItem, LoginRecord, RecordError, VERSION, read};
+use crate::secret_text::{SecretText, to_ascii_line};
+use crate::token::RefreshToken;
+
+/// The item `<profile>#revoke.<login id>`.
+#[derive(Debug)]
+pub(super) struct RevocationItem {
+    pub(super) refresh_token: RefreshToken,
+    pub(super) client_id: String,
+    /// What a confidential client proves itself with.
+    pub(super) credential: Option<ClientCredential>,
+    /// No more of them than a revocation needs.
+    pub(super) endpoints: Endpoints,
+    /// Certificate authorities beyond the system's, as PEM text.
+    pub(super) ca_certificates: Vec<String>,
+    /// Since the UNIX epoch.
+    pub(super) logged_out: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RevocationLine {
+    v: u32,
+    refresh_token: SecretText,
+    client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<ClientCredentialLine>,
+    issuer: String,
+    token_endpoint: Url,
+    revocation_endpoint: Url,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ca_certificates: Vec<String>,
+    logged_out_ms: u64,
+}
+
+impl RevocationItem {
+    /// `None` where the server has told no revocation endpoint.
+    pub(super) fn new(
+        record: &LoginRecord,
+        key: Option<&KeyItem>,
+        logged_out: Duration,
+    ) -> Option<Self> {
+        let settings = &record.settings;
+        let known = settings.endpoints.as_ref()?;
+        known.revocation_endpoint.as_ref()?;
+        let in_item = key.and_then(|key| key.credential.as_ref());
+        let credential = in_item.or(record.credential.as_ref());
+        Some(Self {
+            refresh_token: record.refresh_token.duplicate(),
+            client_id: settings.client_id.clone(),
+            credential: credential.map(ClientCredential::duplicate),
+            endpoints: known.clone(),
+            ca_certificates: settings.ca_certificates.clone(),
+            logged_out,
+        })
+    }
+
+    pub(super) fn write(&self) -> SecretBytes {
+        let endpoints = &self.endpoints;
+        let revocation_endpoint = endpoints.revocation_endpoint.as_ref();
+        let token = self.refresh_token.expose().to_owned();
+        to_ascii_line(&RevocationLine {
+            v: VERSION,
+            refresh_token: SecretText(SecretString::from(token)),
+            client_id: self.client_id.clone(),
+            credential: self.credential.as_ref().map(ClientCredentialLine::from),
+            issuer: endpoints.issuer.clone(),
+            token_endpoint: endpoints.token_endpoint.clone(),
+            revocation_endpoint: revocation_endpoint
+                .unwrap_or(&endpoints.token_endpoint)
+                .clone(),
+            ca_certificates: self.ca_certificates.clone(),
+            logged_out_ms: milliseconds(self.logged_out),
+        })
+    }
+
+    pub(super) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        let what = "waiting revocation";
+        let unreadable = RecordError::Unreadable { what };
+        let line: RevocationLine = read(what, bytes.expose())?;
+        let mut endpoints = Endpoints::for_token_endpoint(line.issuer, line.token_endpoint)
+            .map_err(|_| unreadable)?;
+        endpoints.revocation_endpoint = Some(line.revocation_endpoint);
+        let credential = line.credential.map(|line| line.read().ok_or(unreadable));
+        Ok(Self {
+            refresh_token: RefreshToken::new(line.refresh_token.0),
+            client_id: line.client_id,
+            credential: credential.transpose()?,
+            endpoints,
+            ca_certificates: line.ca_certificates,
+            logged_out: Duration::from_millis(line.logged_out_ms),
+        })
+    }
+}
+
+/// The file `revoke.<login id>` in the application's folder.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Note {
+    v: u32,
+    /// Whose login it was.
+    pub(super) profile: String,
+    /// Where the item is.
+    pub(super) store: StoreKind,
+}
+
+impl Note {
+    pub(super) fn new(profile: &str, store: StoreKind) -> Self {
+        Self {
+            v: VERSION,
+            profile: profile.to_owned(),
+            store,
+        }
+    }
+
+    pub(super) fn write(&self) -> SecretBytes {
+        to_ascii_line(self)
+    }
+
+    pub(super) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+        read("note of a revocation", bytes.expose())
+    }
+}
