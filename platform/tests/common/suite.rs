@@ -8,12 +8,15 @@ pub(crate) type Case<T> = (&'static str, fn(&T));
 
 /// Names functions as cases.
 macro_rules! cases {
-    ($($case:ident),* $(,)?) => { &[$((stringify!($case), $case)),*] };
+    ($($(#[$where:meta])* $case:ident),* $(,)?) => {
+        &[$($(#[$where])* (stringify!($case), $case)),*]
+    };
 }
 pub(crate) use cases;
 
-/// Runs every case and tidies up after it, says `contract: NAME PASSED/ALL` on standard error, whether
-/// or not output is captured, and fails with the list of all that failed.
+/// Runs every case and tidies up after it, says `contract: NAME PASSED/ALL` on
+/// standard error, whether or not output is captured, and fails with the list of
+/// all that failed.
 pub(crate) fn run<T>(name: &str, cases: &[Case<T>], bench: &T, tidy: impl Fn(&T)) {
     let failures: Vec<String> = cases
         .iter()
@@ -41,7 +44,7 @@ pub(crate) fn run<T>(name: &str, cases: &[Case<T>], bench: &T, tidy: impl Fn(&T)
 }
 
 /// Writes a line past the test harness, in one piece.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     std::io::stderr()
         .write_all(format!("\n{line}\n").as_bytes())
         .expect("standard error");

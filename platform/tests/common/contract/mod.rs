@@ -48,6 +48,8 @@ pub(crate) struct Subject {
     pub(crate) locked: Option<Open>,
     /// Opens it so that it is refused.
     pub(crate) refused: Option<Open>,
+    /// Whether a machine may do without it; then this is said, not failed.
+    pub(crate) may_be_missing: bool,
     /// Cases that it is known not to pass, and why they don't matter to us is
     /// said where they are named.
     pub(crate) except: &'static [&'static str],
@@ -65,6 +67,7 @@ impl Subject {
             prepare: |_| (),
             locked: None,
             refused: None,
+            may_be_missing: false,
             except: &[],
             spoil: None,
         }
@@ -103,6 +106,14 @@ pub(crate) fn is_kept(subject: Subject) {
         open(subject.kind, place.path()),
         open(subject.kind, place.path()),
     );
+    if subject.may_be_missing
+        && let Err(missing) = one.unlock(Interaction::Forbidden)
+        && missing.kind == StoreErrorKind::Missing
+    {
+        let why = std::error::Error::source(&missing).expect("a reason");
+        suite::say(&format!("contract: {} skipped: {why}", subject.name));
+        return;
+    }
     for store in [&one, &two] {
         store.unlock(Interaction::Forbidden).expect("ready");
     }
