@@ -13,6 +13,7 @@
 //! and can't be printed ([`secret`]), and the clock is read in one file
 //! ([`clock`]).
 
+mod caseless;
 pub mod clock;
 pub mod counters;
 pub mod dirs;

@@ -252,7 +252,10 @@ fn a_remembered_key_is_not_derived_again_until_its_time_has_passed() {
         })
     };
     // A kernel without key rings says so; there is nothing to be tested then.
-    let Ok(first) = remembering(600) else { return };
+    let first = match remembering(600) {
+        Ok(first) => first,
+        Err(missing) => return assert_eq!(missing.kind, StoreErrorKind::Missing),
+    };
     first.get(&item()).expect("derives");
     assert!(encrypted_file::is_remembered(&forgetful(), "app").expect("answers"));
     // Who has no passphrase can't have derived anything.

@@ -437,6 +437,15 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
             ),
         ));
     }
+    if cfg!(windows) && vault_platform::folder::means_another(name) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "`{name}` can't be the name of a {what}: Windows takes it for a device, or drops \
+                 its last dot"
+            ),
+        ));
+    }
     Ok(())
 }
 
@@ -454,6 +463,9 @@ mod tests {
         }
         for name in ["default", "com.example.app", "me@example.com", "work-2"] {
             assert!(check_name("profile", name).is_ok(), "{name}");
+        }
+        for name in ["con", "Nul.x", "com1", "work."] {
+            assert_eq!(check_name("profile", name).is_err(), cfg!(windows));
         }
     }
 }

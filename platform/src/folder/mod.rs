@@ -19,9 +19,11 @@
 //! files mean, and who may write when, is left to the callers.
 //!
 //! On Windows there are no modes: the folder lies in the user's own profile,
-//! whose access list it inherits. Names differ by more than their case there. Reserved space is really reserved on file
-//! systems that overwrite in place; copy-on-write ones (btrfs, ZFS, APFS) may
-//! still run out.
+//! whose access list it inherits. There and on Apple's systems file names have
+//! no case; the capitals in folders' names are written otherwise
+//! (`caseless.rs`), and the files' names have none. Reserved space is
+//! really reserved on file systems that overwrite in place; copy-on-write ones
+//! (btrfs, ZFS, APFS) may still run out.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -38,11 +40,13 @@ mod prepared;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::caseless;
 use crate::fault;
 use crate::random;
 use crate::secret::{SecretBuffer, SecretBytes};
@@ -144,7 +148,10 @@ impl StateFolder {
     pub fn create_child(&self, name: &str) -> Result<Self, FolderError> {
         check_name(name)?;
         Ok(Self(match &self.0 {
-            Backing::Disk(folder) => Backing::Disk(Arc::new(folder.create_child(name)?)),
+            Backing::Disk(folder) => {
+                let name = child_name(name, caseless::FILE_SYSTEMS);
+                Backing::Disk(Arc::new(folder.create_child(&name)?))
+            }
             Backing::Memory(folder) => Backing::Memory(folder.create_child(name)),
         }))
     }
@@ -158,7 +165,7 @@ impl StateFolder {
         check_name(name)?;
         Ok(match &self.0 {
             Backing::Disk(folder) => folder
-                .open_child(name)?
+                .open_child(&child_name(name, caseless::FILE_SYSTEMS))?
                 .map(|child| Self(Backing::Disk(Arc::new(child)))),
             Backing::Memory(folder) => folder.child(name).map(|child| Self(Backing::Memory(child))),
         })
@@ -171,7 +178,14 @@ impl StateFolder {
     /// [`FolderError::Io`] and its like when listing fails.
     pub fn children(&self) -> Result<Vec<String>, FolderError> {
         match &self.0 {
-            Backing::Disk(folder) => sorted(folder.entries()?, |is_folder, _| is_folder),
+            Backing::Disk(folder) => {
+                let folders = folder.entries()?.into_iter().filter(|entry| entry.1);
+                let mut names: Vec<String> = folders
+                    .filter_map(|(folder, _)| name_of_child(folder, caseless::FILE_SYSTEMS))
+                    .collect();
+                names.sort_unstable();
+                Ok(names)
+            }
             Backing::Memory(folder) => Ok(folder.children()),
         }
     }
@@ -184,9 +198,15 @@ impl StateFolder {
     /// [`FolderError::Io`] and its like when listing fails.
     pub fn names(&self) -> Result<Vec<String>, FolderError> {
         match &self.0 {
-            Backing::Disk(folder) => sorted(folder.entries()?, |is_folder, name| {
-                !is_folder && !name.starts_with(TEMPORARY)
-            }),
+            Backing::Disk(folder) => {
+                let files = folder.entries()?.into_iter().filter(|entry| !entry.1);
+                let mut names: Vec<String> = files
+                    .map(|(name, _)| name)
+                    .filter(|name| !name.starts_with(TEMPORARY))
+                    .collect();
+                names.sort_unstable();
+                Ok(names)
+            }
             Backing::Memory(folder) => Ok(folder.names()),
         }
     }
@@ -199,7 +219,7 @@ impl StateFolder {
     pub fn remove_child(&self, name: &str) -> Result<bool, FolderError> {
         check_name(name)?;
         match &self.0 {
-            Backing::Disk(folder) => folder.remove_child(name),
+            Backing::Disk(folder) => folder.remove_child(&child_name(name, caseless::FILE_SYSTEMS)),
             Backing::Memory(folder) => Ok(folder.remove_child(name)),
         }
     }
@@ -416,8 +436,29 @@ fn check_name(name: &str) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Names that Windows takes for devices, streams or patterns, or cuts.
-fn means_another(name: &str) -> bool {
+/// Gives the name on disk of a folder in a folder.
+fn child_name(name: &str, caseless: bool) -> Cow<'_, str> {
+    if caseless {
+        caseless::encode(name).into()
+    } else {
+        name.into()
+    }
+}
+
+/// Gives the name of a folder that has this one on disk; `None` for a folder
+/// that was not made here.
+fn name_of_child(folder: String, caseless: bool) -> Option<String> {
+    if caseless {
+        caseless::decode(&folder)
+    } else {
+        Some(folder)
+    }
+}
+
+/// Tells whether Windows takes a name for a device, a stream or a pattern, or
+/// cuts it. Such a name is refused there, whatever the case of its letters.
+#[must_use]
+pub fn means_another(name: &str) -> bool {
     let device = name.split('.').next().unwrap_or_default().trim_end();
     let numbered = |prefix: &str| {
         let (head, digit) = device.split_at_checked(3).unwrap_or_default();
@@ -431,19 +472,6 @@ fn means_another(name: &str) -> bool {
         || numbered("LPT")
         || name.ends_with(['.', ' '])
         || name.contains(|c: char| c.is_control() || "<>:\"|?*".contains(c))
-}
-
-fn sorted(
-    entries: Vec<(String, bool)>,
-    keep: impl Fn(bool, &str) -> bool,
-) -> Result<Vec<String>, FolderError> {
-    let mut names: Vec<String> = entries
-        .into_iter()
-        .filter(|(name, is_folder)| keep(*is_folder, name))
-        .map(|(name, _)| name)
-        .collect();
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn random_name() -> String {

@@ -174,6 +174,78 @@ fn folders_lie_in_folders() {
 }
 
 #[test]
+fn folders_whose_names_differ_in_case_only_are_apart() {
+    both(|folder| {
+        for name in ["work", "Work", "WORK"] {
+            let child = folder.create_child(name).expect("creates");
+            child.replace("whose", name.as_bytes()).expect("writes");
+        }
+        assert_eq!(folder.children().expect("lists"), ["WORK", "Work", "work"]);
+        for name in ["work", "Work", "WORK"] {
+            let child = folder.open_child(name).expect("looks").expect("there");
+            assert_eq!(contents(&child, "whose").as_deref(), Some(name.as_bytes()));
+            child.remove("whose").expect("removes");
+            drop(child);
+            assert!(folder.remove_child(name).expect("removes"));
+        }
+    });
+}
+
+#[test]
+fn a_folders_name_on_disk_has_no_capitals_where_there_is_no_case() {
+    for (name, with_case, without) in [
+        ("work", "work", "work"),
+        ("Work", "Work", "^work"),
+        ("com.Example.App", "com.Example.App", "com.^example.^app"),
+        ("a^b", "a^b", "a^^b"),
+    ] {
+        assert_eq!(child_name(name, false), with_case);
+        assert_eq!(child_name(name, true), without);
+        let found = |text: &str, caseless| name_of_child(text.to_owned(), caseless);
+        assert_eq!(found(with_case, false).as_deref(), Some(name));
+        assert_eq!(found(without, true).as_deref(), Some(name));
+    }
+    assert_eq!(name_of_child("Work".to_owned(), true), None);
+}
+
+#[test]
+fn names_that_windows_takes_for_something_else_are_known() {
+    for name in [
+        "con",
+        "CON",
+        "Con.txt",
+        "nul",
+        "aux.",
+        "prn .x",
+        "com1",
+        "LPT9.json",
+        "work.",
+        "work ",
+        "a:b",
+        "a*",
+        "a?",
+        "<a>",
+        "a|b",
+        "a\"b",
+        "a\n",
+    ] {
+        assert!(means_another(name), "{name:?}");
+    }
+    for name in [
+        "work",
+        "console",
+        "com",
+        "com.example.app",
+        "com10",
+        "a.con",
+        "me@example.com",
+        "aux-1",
+    ] {
+        assert!(!means_another(name), "{name:?}");
+    }
+}
+
+#[test]
 fn names_that_would_leave_the_folder_are_refused() {
     both(|folder| {
         for name in ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a\\b"] {

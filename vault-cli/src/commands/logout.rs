@@ -142,8 +142,11 @@ fn profiles(vault: &vault_core::Vault) -> Result<Vec<String>, Error> {
         let known = vault.profiles()?;
         return Ok(known.into_iter().map(|(name, _)| name).collect());
     };
-    let path = root.join(vault.application());
-    let mut names = match StateFolder::open(&path, FolderOptions::default())? {
+    let application = match StateFolder::open(root, FolderOptions::default())? {
+        Some(root) => root.open_child(vault.application())?,
+        None => None,
+    };
+    let mut names = match application {
         Some(folder) => folder.children()?,
         None => Vec::new(),
     };
