@@ -9,10 +9,11 @@
 
 #[cfg(feature = "fault-points")]
 pub use armed::{
-    Action, FileEvent, arm, inject, is_injected, observe_files, passed, point, record,
+    Action, FileEvent, StandIn, arm, inject, is_injected, observe_files, passed, point, record,
+    stand_in,
 };
 #[cfg(feature = "fault-points")]
-pub(crate) use armed::{file_event, file_point};
+pub(crate) use armed::{file_event, file_point, stand_in_for};
 
 /// Does not make the contents of files durable: their fsync is left out.
 pub const SKIP_FILE_SYNC: &str = "skip-file-sync";
@@ -50,6 +51,8 @@ mod armed {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
     use std::time::Duration;
+
+    use crate::store::{SecretStore, StoreError, StoreKind, StoreOptions};
 
     /// What happens at a point.
     #[derive(Clone)]
@@ -92,6 +95,9 @@ mod armed {
         FolderSynced(&'a Path),
     }
 
+    /// Makes a store that stands in for one that this machine has not.
+    pub type StandIn = fn(&StoreOptions) -> Result<Arc<dyn SecretStore>, StoreError>;
+
     type Observer = Arc<dyn Fn(FileEvent<'_>) + Send + Sync>;
 
     #[derive(Default)]
@@ -100,6 +106,7 @@ mod armed {
         armed: Option<Armed>,
         passed: Option<Vec<String>>,
         observer: Option<Observer>,
+        stand_ins: Vec<(StoreKind, StandIn)>,
     }
 
     struct Armed {
@@ -167,6 +174,17 @@ mod armed {
     /// Has the test told what state folders do to their files.
     pub fn observe_files(observer: impl Fn(FileEvent<'_>) + Send + Sync + 'static) {
         change(|state| state.observer = Some(Arc::new(observer)));
+    }
+
+    /// Has stores of this kind made by the test.
+    pub fn stand_in(kind: StoreKind, make: StandIn) {
+        change(|state| state.stand_ins.push((kind, make)));
+    }
+
+    pub(crate) fn stand_in_for(kind: StoreKind) -> Option<StandIn> {
+        let state = state();
+        let mut stand_ins = state.iter().flat_map(|state| &state.stand_ins);
+        stand_ins.find(|(of, _)| *of == kind).map(|(_, make)| *make)
     }
 
     /// A place between two steps.

@@ -17,6 +17,8 @@ use vault_core::platform::store::{Interaction, KeySource, StoreKind};
 use vault_core::session::{Token, TokenOptions};
 use vault_core::{AccessToken, Error, ErrorKind, Session, Vault};
 
+use crate::stand_in;
+
 /// Which vault a worker opens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Assignment {
@@ -26,8 +28,8 @@ pub struct Assignment {
     pub profile: String,
     /// Where the state folders lie.
     pub state_root: PathBuf,
-    /// The kind of store.
-    pub store: StoreKind,
+    /// The kind of store; `None` is where the profile is pinned, with the stand-ins.
+    pub store: Option<StoreKind>,
     /// The key of the encrypted-file store.
     pub key_file: Option<PathBuf>,
     /// How many tasks ask at once.
@@ -55,9 +57,12 @@ impl Assignment {
     pub fn open(&self) -> Result<Session, Error> {
         let mut builder = Vault::builder(&self.application)
             .state_root(&self.state_root)
-            .store(self.store)
             .interaction(Interaction::Forbidden)
             .lock_timeout(Duration::from_millis(self.lock_timeout_ms));
+        match self.store {
+            Some(store) => builder = builder.store(store),
+            None => stand_in::register(),
+        }
         if let Some(key_file) = &self.key_file {
             builder = builder.key_source(KeySource::KeyFile(key_file.clone()));
         }

@@ -12,6 +12,7 @@ pub mod oidc;
 pub mod server;
 #[cfg(target_os = "linux")]
 pub mod soak;
+pub mod stand_in;
 
 /// The README's code is compiled like any other.
 #[cfg(doctest)]

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
 use crate::record::{CacheKey, LoginRecord, VERSION};
 use crate::secret_text::to_ascii_line;
-use crate::storage::{FIRST_GENERATION, Storage};
+use crate::storage::{FIRST_GENERATION, Storage, folder_mark};
 
 const PROFILE: &str = "profile.json";
 const HISTORY: &str = "history";
@@ -90,6 +90,17 @@ impl ProfileSummary {
             logged_in_at_ms: settings.logged_in.wall_ms,
             last_refresh_at_ms: record.refreshed.wall_ms,
         }
+    }
+
+    /// Reads the display copy, with the store from the pin itself.
+    pub(crate) fn read_with_pin(folder: &StateFolder) -> Result<Option<Self>> {
+        let Some(mut summary) = Self::read(folder)? else {
+            return Ok(None);
+        };
+        if let Some(mark) = folder_mark(folder)? {
+            summary.store = mark.store.to_string();
+        }
+        Ok(Some(summary))
     }
 
     /// Reads the display copy. One that can't be read is as good as none; one

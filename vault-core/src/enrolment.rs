@@ -134,6 +134,7 @@ pub(crate) async fn log_in(
             Turn::Mine(lock) => lock,
             Turn::Served(report) => return Ok(report),
         };
+    let storage = as_it_stands_now(profile, storage).await?;
     storage.shared.login_begins();
     let made = make_login(profile, &storage, request, &*interaction).await;
     storage.shared.login_ended(made.is_ok());
@@ -253,6 +254,7 @@ pub(crate) async fn import(
     let Some(_login_lock) = poll_login_lock(&storage, deadline).await? else {
         return Err(login_under_way());
     };
+    let storage = as_it_stands_now(profile, storage).await?;
     let report = report(&storage, &settings, false);
     let tokens = NewTokens::Imported(token);
     let new = NewLogin {
@@ -293,9 +295,19 @@ fn report(storage: &Storage, settings: &LoginSettings, shared: bool) -> LoginRep
     }
 }
 
+/// The storage, asked for under the login lock: while this process waited for
+/// it, another one may have moved the profile.
+async fn as_it_stands_now(profile: &Profile, storage: Arc<Storage>) -> Result<Arc<Storage>> {
+    let now = profile.storage_for_login()?;
+    if now.kind() != storage.kind() {
+        prove_store(profile, &now).await?;
+    }
+    Ok(now)
+}
+
 /// Proves the store before anyone is asked for anything: a login whose token
 /// can't be saved would be lost.
-async fn prove_store(profile: &Profile, storage: &Storage) -> Result<()> {
+pub(crate) async fn prove_store(profile: &Profile, storage: &Storage) -> Result<()> {
     let names = profile.names.clone();
     let interaction = profile.settings.interaction;
     let deadline = profile.settings.unlock_deadline + profile.settings.store_deadline;
@@ -358,7 +370,10 @@ async fn wait_for_turn(
     }
 }
 
-async fn poll_login_lock(storage: &Storage, deadline: Instant) -> Result<Option<LockGuard>> {
+pub(crate) async fn poll_login_lock(
+    storage: &Storage,
+    deadline: Instant,
+) -> Result<Option<LockGuard>> {
     loop {
         if let Some(lock) = storage.login_lock.try_lock()? {
             return Ok(Some(lock));
@@ -370,7 +385,7 @@ async fn poll_login_lock(storage: &Storage, deadline: Instant) -> Result<Option<
     }
 }
 
-fn login_under_way() -> Error {
+pub(crate) fn login_under_way() -> Error {
     Error::new(
         ErrorKind::LockTimeout,
         "another process is still logging in",

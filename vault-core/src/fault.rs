@@ -7,11 +7,11 @@
 pub(crate) use vault_platform::fault::is_injected;
 #[cfg(feature = "fault-points")]
 pub use vault_platform::fault::{
-    Action, FileEvent, arm, inject, observe_files, passed, point, record,
+    Action, FileEvent, StandIn, arm, inject, observe_files, passed, point, record, stand_in,
 };
 pub use vault_platform::fault::{SKIP_BUSY_RETRY, SKIP_FILE_SYNC, SKIP_FOLDER_SYNC, SKIP_LOCK};
 
-use crate::refresh::protocol::Effect;
+use std::fmt::Debug;
 
 /// Waits between the look and the lock, so that others refresh in between.
 pub const PAUSE_BEFORE_LOCK: &str = "pause-before-lock";
@@ -25,6 +25,12 @@ pub const ADOPT_ANOTHER_KEY: &str = "adopt-another-key";
 /// Sends without having written the mark.
 pub const SKIP_MARK: &str = "skip-mark";
 
+/// Deletes from the old store before the profile is pinned to the new one.
+pub const DELETE_BEFORE_PIN: &str = "delete-before-pin";
+
+/// Pins the profile to the new store before anything is written there.
+pub const PIN_BEFORE_WRITE: &str = "pin-before-write";
+
 /// The two points around one effect of a machine: `refresh.before:Mark`,
 /// `refresh.after:Mark`. Named after the effect, so that none is forgotten.
 #[cfg(feature = "fault-points")]
@@ -32,7 +38,7 @@ pub(crate) struct Around(String, &'static str);
 
 #[cfg(feature = "fault-points")]
 impl Around {
-    pub(crate) fn new(machine: &'static str, effect: &Effect) -> Self {
+    pub(crate) fn new(machine: &'static str, effect: &impl Debug) -> Self {
         let mut name = format!("{effect:?}");
         name.retain(|character| character.is_ascii() && !character.is_whitespace());
         let end = name.find(|character: char| !character.is_ascii_alphanumeric());
@@ -55,7 +61,7 @@ pub(crate) struct Around;
 #[cfg(not(feature = "fault-points"))]
 impl Around {
     #[inline(always)]
-    pub(crate) const fn new(_machine: &'static str, _effect: &Effect) -> Self {
+    pub(crate) fn new(_machine: &'static str, _effect: &impl Debug) -> Self {
         Self
     }
 

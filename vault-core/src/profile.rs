@@ -173,7 +173,9 @@ impl Profile {
             (Some(asked), Some(pinned)) if asked != pinned && !replace_pin => {
                 return Err(Error::new(
                     ErrorKind::StoreRefused,
-                    format!("this profile is kept in the {pinned} store, not in {asked}"),
+                    format!(
+                        "the login of this profile is kept in the {pinned} store, not in {asked}"
+                    ),
                 ));
             }
             (Some(asked), _) => asked,
@@ -206,6 +208,7 @@ impl Profile {
         let opened = lock(&self.storage).clone();
         if let Some(storage) = opened
             && storage.folder.is_in_place()
+            && storage.is_pinned()?
         {
             return Ok(Some(storage));
         }
@@ -220,6 +223,32 @@ impl Profile {
     pub(crate) fn storage_for_login(&self) -> Result<Arc<Storage>> {
         let folder = self.create_folder()?;
         self.open_storage(folder, true)
+    }
+
+    /// The storage with the store that the profile is pinned to, whichever the
+    /// vault was opened with.
+    pub(crate) fn pinned_storage(&self) -> Result<Option<Arc<Storage>>> {
+        let Some(folder) = self.existing_folder()? else {
+            return Ok(None);
+        };
+        let kind = match storage::folder_mark(&folder)? {
+            Some(mark) => mark.store,
+            None => self.settings.store.unwrap_or_else(StoreKind::native),
+        };
+        let storage = Storage::open(
+            self.names.clone(),
+            folder,
+            self.settings.store(kind)?,
+            self.settings.store_deadline,
+        )?;
+        Ok(Some(Arc::new(storage)))
+    }
+
+    /// Whether another process has moved the profile to another store since
+    /// this one opened it.
+    fn has_moved(&self) -> bool {
+        let opened = lock(&self.storage).clone();
+        opened.is_some_and(|storage| !storage.is_pinned().unwrap_or(true))
     }
 
     /// The HTTP client for a login that trusts these certificate authorities
@@ -254,7 +283,7 @@ impl Profile {
     }
 
     /// Reads the key item from a store that may have to be unlocked first.
-    async fn read_key(
+    pub(crate) async fn read_key(
         &self,
         worker: &StoreWorker,
         storage: Option<&Storage>,
@@ -287,6 +316,17 @@ impl Profile {
     /// Step 2 of the protocol: reads what is stored, without the lock. The
     /// cache holds what it read.
     pub(crate) async fn look(&self, waiting: Waiting) -> Result<Look> {
+        let look = self.look_once(waiting).await;
+        // The item was gone because the profile has moved meanwhile.
+        match look {
+            Err(_) | Ok(Look::NotLoggedIn | Look::LoggedOut) if self.has_moved() => {
+                self.look_once(waiting).await
+            }
+            look => look,
+        }
+    }
+
+    async fn look_once(&self, waiting: Waiting) -> Result<Look> {
         let storage = match self.storage()? {
             Some(storage) => storage,
             None => match self.find_without_folder(waiting).await? {
@@ -339,7 +379,7 @@ impl Profile {
         }
     }
 
-    fn look_without_key(&self, storage: &Storage) -> Result<Look> {
+    pub(crate) fn look_without_key(&self, storage: &Storage) -> Result<Look> {
         let mut left = false;
         for login in storage.sealed_logins()? {
             left |= !storage.is_buried(login)?;

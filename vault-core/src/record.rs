@@ -556,11 +556,15 @@ impl Tombstone {
 
 /// The file `folder`: which folder this is, and which store its login is
 /// pinned to.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FolderMark {
     v: u32,
     pub(crate) id: FolderId,
     pub(crate) store: StoreKind,
+    /// Stores that may hold items of this profile which nobody uses: a move to
+    /// or from them was not finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<StoreKind>,
 }
 
 impl FolderMark {
@@ -569,7 +573,31 @@ impl FolderMark {
             v: VERSION,
             id,
             store,
+            also: Vec::new(),
         }
+    }
+
+    /// The same with a store that items are about to be written to, beside the
+    /// one that counts.
+    pub(crate) fn beside(mut self, other: StoreKind) -> Self {
+        if !self.also.contains(&other) {
+            self.also.push(other);
+        }
+        self
+    }
+
+    /// The same pinned to another store; what the old one holds is of no use
+    /// any more.
+    pub(crate) fn moved_to(mut self, store: StoreKind) -> Self {
+        let old = std::mem::replace(&mut self.store, store);
+        let mark = if old == store { self } else { self.beside(old) };
+        mark.without(store)
+    }
+
+    /// The same without what was noted of a store that holds nothing unused.
+    pub(crate) fn without(mut self, store: StoreKind) -> Self {
+        self.also.retain(|other| *other != store);
+        self
     }
 
     pub(crate) fn write(&self) -> SecretBytes {

@@ -3,8 +3,9 @@
 //!
 //! [`protocol`] decides, as pure state machines over facts; [`policy`] holds
 //! the numbers. The other modules act: `claim` is the right to spend a token,
-//! `driver` carries out a refresh, `install` a login, `ending` a logout, and
-//! `refresher` is the thread on which they run.
+//! `driver` carries out a refresh, `install` a login, `ending` a logout,
+//! `migration` a move to another store, and `refresher` is the thread on which
+//! they run.
 
 pub mod ahead;
 pub(crate) mod claim;
@@ -15,6 +16,7 @@ mod endpoints;
 pub(crate) mod farewell;
 pub(crate) mod install;
 pub(crate) mod meaning;
+pub mod migration;
 pub mod policy;
 pub mod protocol;
 pub(crate) mod refresher;

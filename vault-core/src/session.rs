@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
+use vault_platform::store::StoreKind;
 
 use crate::display::{HistoryEntry, LoginState};
 use crate::enrolment::{self, Import, LoginReport};
@@ -21,10 +22,12 @@ use crate::refresh::ahead::{KeepFresh, keep_fresh};
 use crate::refresh::description::describe;
 use crate::refresh::driver::{self, Request, Supplied};
 use crate::refresh::ending::{self, LogoutReport};
+use crate::refresh::migration::{self, MigrationReport};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::Failure;
 use crate::refresh::refresher::{panicked, run_aside};
 use crate::refresh::revocations::{self, RevocationsReport};
+use crate::storage;
 use crate::token::{AccessToken, RefreshToken};
 
 /// One login of one profile. Cheap to clone; clones share everything.
@@ -393,6 +396,41 @@ impl Session {
         .await
     }
 
+    /// Moves the login to another store, while other processes go on asking
+    /// for tokens. The store that the profile is pinned to is the source,
+    /// whichever the vault was opened with. A process that ends in the middle
+    /// leaves the login whole in one of the two; calling this again finishes.
+    ///
+    /// Afterwards a vault that was opened with [`VaultBuilder::store`] naming
+    /// the old store is refused, with an error that names the new one.
+    ///
+    /// [`VaultBuilder::store`]: crate::VaultBuilder::store
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for the memory store,
+    /// [`ErrorKind::NotLoggedIn`] or [`ErrorKind::LoggedOut`] without a login,
+    /// [`ErrorKind::KeptElsewhere`] if the other store holds a login of this
+    /// name that another state folder belongs to, [`ErrorKind::LockTimeout`],
+    /// and the failures of stores and folder. The login stays where it was.
+    pub async fn migrate(&self, to: StoreKind) -> Result<MigrationReport> {
+        let profile = self.profile.clone();
+        self.run(async move { migration::migrate(&profile, to).await })
+            .await
+    }
+
+    /// The store that the profile is pinned to: where its login was made or
+    /// moved to. `None` before the first login. Asks no store.
+    ///
+    /// # Errors
+    ///
+    /// If the folder can't be read.
+    pub fn pinned_store(&self) -> Result<Option<StoreKind>> {
+        let folder = self.profile.existing_folder()?;
+        let mark = folder.as_ref().map(storage::folder_mark).transpose()?;
+        Ok(mark.flatten().map(|mark| mark.store))
+    }
+
     /// Everything that is stored, read without the lock and without the
     /// network.
     ///
@@ -753,6 +791,15 @@ impl Blocking<'_> {
     /// As there.
     pub fn logout(&self, revoke: bool) -> Result<LogoutReport> {
         pollster::block_on(self.0.logout(revoke))
+    }
+
+    /// See [`Session::migrate`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn migrate(&self, to: StoreKind) -> Result<MigrationReport> {
+        pollster::block_on(self.0.migrate(to))
     }
 
     /// See [`Session::inspect`].

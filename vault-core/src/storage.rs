@@ -14,7 +14,7 @@ use vault_platform::lock::LockFile;
 use vault_platform::sealed_file::{self, SealedFileError};
 use vault_platform::secret::SecretBytes;
 use vault_platform::store::{
-    Interaction, ItemName, SecretStore, StoreError, StoreErrorKind, StoreWorker,
+    Interaction, ItemName, SecretStore, StoreError, StoreErrorKind, StoreKind, StoreWorker,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -81,6 +81,29 @@ impl Storage {
             store,
             store_deadline,
         })
+    }
+
+    /// The same folder with another store.
+    pub(crate) fn beside(&self, store: StoreWorker) -> Result<Self> {
+        Self::open(
+            self.names.clone(),
+            self.folder.clone(),
+            store,
+            self.store_deadline,
+        )
+    }
+
+    /// Which store this is.
+    pub(crate) fn kind(&self) -> StoreKind {
+        self.store.store().kind()
+    }
+
+    /// Whether the profile is still pinned to this store: another process may
+    /// have moved it. A pin that was lost moves nothing.
+    pub(crate) fn is_pinned(&self) -> Result<bool> {
+        Ok(self
+            .folder_mark()?
+            .is_none_or(|mark| mark.store == self.kind()))
     }
 
     // The store.
@@ -190,13 +213,51 @@ impl Storage {
         self.delete_from_store(self.key_item_name()?).await
     }
 
+    /// Deletes what this profile has left in a store that it is not pinned to.
+    /// Items of a login that is kept in another folder are not ours.
+    pub(crate) async fn delete_leftovers(&self) -> Result<()> {
+        if self.other_folder().await?.is_some() {
+            return Ok(());
+        }
+        self.delete_from_store(self.token_item_name()?).await?;
+        self.delete_from_store(self.key_item_name()?).await
+    }
+
+    /// The other folder whose login this store holds under the profile's name,
+    /// if it does.
+    pub(crate) async fn other_folder(&self) -> Result<Option<String>> {
+        let here = self.folder.path().map(path_text);
+        for value in &self.read_store(self.key_item_name()?).await? {
+            match KeyItem::read(value) {
+                Ok(item) if item.path != here => return Ok(item.path),
+                Err(error @ RecordError::TooNew { .. }) => return Err(error.into()),
+                // Ours, or nobody's.
+                Ok(_) | Err(RecordError::Unreadable { .. }) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the store gives back exactly these items.
+    pub(crate) async fn holds(&self, key: &KeyItem, token: &TokenItem) -> Result<bool> {
+        let keys = self.read_store(self.key_item_name()?).await?;
+        let tokens = self.read_store(self.token_item_name()?).await?;
+        let token = token.write();
+        let is = |found: &[SecretBytes], wanted: &SecretBytes| matches!(found, [one] if one.same_as(wanted));
+        let token_is_right = match self.store_can_hold(&token) {
+            true => is(&tokens, &token),
+            false => tokens.is_empty(),
+        };
+        Ok(is(&keys, &key.write()) && token_is_right)
+    }
+
     // The folder.
 
     pub(crate) fn folder_mark(&self) -> Result<Option<FolderMark>> {
         folder_mark(&self.folder)
     }
 
-    pub(crate) fn write_folder_mark(&self, mark: FolderMark) -> Result<()> {
+    pub(crate) fn write_folder_mark(&self, mark: &FolderMark) -> Result<()> {
         Ok(self.folder.replace(FOLDER, mark.write().expose())?)
     }
 
@@ -214,11 +275,24 @@ impl Storage {
                 format!("the login is kept in another folder: {recorded}"),
             ));
         }
-        if self.folder_mark()?.is_none_or(|mark| mark.id != key.folder) {
-            let kind = self.store.store().kind();
-            self.write_folder_mark(FolderMark::new(key.folder, kind))?;
-        }
+        // Without the lock nothing may be written over: another process may be
+        // pinning the profile to another store.
+        let mark = FolderMark::new(key.folder, self.kind());
+        self.folder.create_new(FOLDER, mark.write().expose())?;
         Ok(())
+    }
+
+    /// Makes the folder the one that the key item names. Wants the lock.
+    pub(crate) fn take_folder_over(&self, key: &KeyItem) -> Result<()> {
+        self.check_folder(key)?;
+        match self.folder_mark()? {
+            Some(mark) if mark.id == key.folder => Ok(()),
+            Some(mut mark) => {
+                mark.id = key.folder;
+                self.write_folder_mark(&mark)
+            }
+            None => self.write_folder_mark(&FolderMark::new(key.folder, self.kind())),
+        }
     }
 
     /// Whether this login was logged out.

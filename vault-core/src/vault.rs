@@ -97,7 +97,7 @@ impl Vault {
         let mut found = Vec::new();
         let mut add = |name: String, folder: Result<Option<StateFolder>>| {
             let summary = folder.and_then(|folder| match folder {
-                Some(folder) => ProfileSummary::read(&folder),
+                Some(folder) => ProfileSummary::read_with_pin(&folder),
                 None => Ok(None),
             });
             if let Some(summary) = summary.transpose() {

@@ -381,6 +381,10 @@ impl Default for StoreOptions {
 /// [`StoreErrorKind::Missing`] when this build has no such store, or options
 /// that it needs are not given.
 pub fn open(kind: StoreKind, options: &StoreOptions) -> Result<Arc<dyn SecretStore>, StoreError> {
+    #[cfg(feature = "fault-points")]
+    if let Some(make) = crate::fault::stand_in_for(kind) {
+        return make(options);
+    }
     Ok(match kind {
         StoreKind::Memory => memory::MemoryStore::of_this_process(),
         StoreKind::EncryptedFile => Arc::new(encrypted_file::EncryptedFileStore::new(options)?),

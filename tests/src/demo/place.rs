@@ -100,7 +100,7 @@ impl Place {
             application: self.application.clone(),
             profile: PROFILE.to_owned(),
             state_root: self.state_root.clone(),
-            store: self.store,
+            store: Some(self.store),
             key_file: self.key_file.clone(),
             tasks: TASKS,
             lock_timeout_ms: 30_000,

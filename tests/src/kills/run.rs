@@ -9,8 +9,9 @@ use vault_core::{ErrorKind, Session};
 
 use super::scenario::{End, Outcome, Phase, Scenario, Work};
 use super::scene::{Scene, since_boot};
-use super::worker::{self, Armed, Effect, Failure, Order, Report, wanted};
+use super::worker::{self, Armed, Effect, Failure, Order, PROFILE, Report, wanted};
 use crate::server::{Endpoint, Stage, fingerprint};
+use crate::stand_in::OTHER;
 
 /// Killed from outside while its request is with the server, not acted on.
 pub const AT_THE_SERVER: &str = "server:arrived";
@@ -141,6 +142,7 @@ pub fn run(scenario: &Scenario, point: &Point, chance: u64) -> Result<Finding, F
         Work::Refresh | Work::RefreshAhead => judge.after_refresh()?,
         Work::Login => judge.after_login()?,
         Work::Logout => judge.after_logout()?,
+        Work::Migrate => judge.after_migration(chance)?,
     };
     // Else what is still written would be left behind by the folder's removal.
     scene.settle()?;
@@ -329,6 +331,57 @@ impl Judge<'_> {
     fn login(&self, at: Duration) -> Result<String, Failure> {
         let inspection = self.open(at)?.blocking().inspect()?;
         Ok(format!("{:?}", inspection.login_id))
+    }
+
+    /// The login goes on, and what is done next leaves nothing behind: the move once more, or, by
+    /// chance, a logout.
+    fn after_migration(&self, chance: u64) -> Result<Finding, Failure> {
+        let at = self.scenario.next_at();
+        let (got, took) = self.ask(at)?;
+        let (outcome, why) = self.outcome(got, at)?;
+        let mut wrong = self.check(outcome, why);
+        if took > PATIENCE {
+            wrong.get_or_insert(format!("it took {took:?}"));
+        }
+        if wrong.is_none() {
+            wrong = self.finish_migration(chance % 2 == 1, at)?;
+        }
+        Ok(Finding {
+            outcome,
+            served: false,
+            wrong,
+        })
+    }
+
+    fn finish_migration(&self, logout: bool, at: Duration) -> Result<Option<String>, Failure> {
+        let session = self.open(at)?;
+        let done = match logout {
+            true => session.blocking().logout(true).map(|report| report.remains),
+            false => {
+                let report = session.blocking().migrate(OTHER);
+                report.map(|report| report.remains.is_some())
+            }
+        };
+        match done {
+            Ok(false) => {}
+            otherwise => return Ok(Some(format!("what came next: {otherwise:?}"))),
+        }
+        let (old, new) = (
+            self.scene.accounts(StoreKind::EncryptedFile)?,
+            self.scene.accounts(OTHER)?,
+        );
+        let left: &[&str] = if logout {
+            &[]
+        } else {
+            &[PROFILE, "default#key"]
+        };
+        if !old.is_empty() || new != left {
+            return Ok(Some(format!("left in the stores: {old:?}, {new:?}")));
+        }
+        if !logout && let Err(error) = session.blocking().refresh_now(&wanted(0)) {
+            return Ok(Some(format!("after the move: {error:?}")));
+        }
+        Ok(None)
     }
 
     fn after_logout(&self) -> Result<Finding, Failure> {

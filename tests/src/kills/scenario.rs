@@ -9,6 +9,7 @@ use vault_core::refresh::policy::RotationPolicy;
 use super::scene::LIFETIME;
 use super::worker::Act;
 use crate::server::Rotation;
+use crate::stand_in::OTHER;
 
 /// What is done when the process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub enum Work {
     Login,
     /// A logout.
     Logout,
+    /// A move to another store.
+    Migrate,
 }
 
 /// What the server does with a token that comes again, and what the vault knows of it.
@@ -170,6 +173,7 @@ impl Scenario {
                 issuer: issuer.to_owned(),
             },
             Work::Logout => Act::Logout,
+            Work::Migrate => Act::Migrate { to: OTHER },
         }
     }
 
@@ -188,7 +192,7 @@ impl Scenario {
         match self.work {
             Work::Refresh => EXPIRED,
             Work::RefreshAhead => DUE,
-            Work::Login | Work::Logout => Duration::ZERO,
+            Work::Login | Work::Logout | Work::Migrate => Duration::ZERO,
         }
     }
 
@@ -235,6 +239,11 @@ impl Scenario {
                 ("file.tombstone:renamed", Phase::Renamed),
                 ("file.tombstone:durable", Phase::Committed),
             ],
+            Work::Migrate => &[
+                ("migrate.before:Pin", Phase::Before),
+                ("file.folder:renamed", Phase::Renamed),
+                ("file.folder:durable", Phase::Committed),
+            ],
         }
     }
 
@@ -270,6 +279,8 @@ impl Scenario {
             (phase, _) => phase,
         };
         match (self.work, phase, self.server) {
+            // The login goes on, in one store or the other.
+            (Work::Migrate, ..) => &[Recovered],
             (Work::Login | Work::Logout, Phase::Renamed, _) => &[Recovered, Done],
             (Work::Login | Work::Logout, Phase::Committed, _) => &[Done],
             (Work::Login | Work::Logout, ..) => &[Recovered],
@@ -307,6 +318,7 @@ impl Scenario {
             Work::RefreshAhead => "refresh, still valid",
             Work::Login => "login",
             Work::Logout => "logout",
+            Work::Migrate => "migrate",
         }
     }
 

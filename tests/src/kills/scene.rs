@@ -13,9 +13,10 @@ use vault_core::platform::store::{self, StoreKind, StoreOptions};
 use vault_core::refresh::policy::RotationPolicy;
 use vault_core::{RefreshToken, Session};
 
-use super::scenario::Scenario;
+use super::scenario::{Scenario, Work};
 use super::worker::{APPLICATION, Failure, PROFILE, Place, pause, wanted};
 use crate::server::{AuthorizationServer, Rotation, ServerConfig, fingerprint};
+use crate::stand_in;
 
 /// How long access tokens live. The clocks of the runs jump; nobody waits.
 pub const LIFETIME: Duration = Duration::from_secs(300);
@@ -61,7 +62,9 @@ impl Scene {
             refresh_token_length: scenario.token_length,
             ..ServerConfig::default()
         };
-        Self::made(config, scenario.policy(), scenario.store)
+        let mut scene = Self::made(config, scenario.policy(), scenario.store)?;
+        scene.place.pinned = scenario.work == Work::Migrate;
+        Ok(scene)
     }
 
     fn made(
@@ -85,6 +88,7 @@ impl Scene {
             application,
             store,
             root: folder.path().join("state"),
+            pinned: false,
             key_file,
             ahead_ms: 0,
             rebooted: false,
@@ -124,6 +128,17 @@ impl Scene {
             pause(Duration::from_millis(1));
         }
         Err("a refresh holds the lock for ever".into())
+    }
+
+    /// The accounts that a store holds items of.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn accounts(&self, kind: StoreKind) -> Result<Vec<String>, Failure> {
+        let place = &self.place;
+        let (root, key_file) = (&place.root, &place.key_file);
+        Ok(stand_in::accounts(kind, root, key_file, &place.application)?)
     }
 
     /// The same vault, at a later time, perhaps after the machine was started again.

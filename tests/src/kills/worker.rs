@@ -21,6 +21,7 @@ use vault_core::{Error, Session, Vault};
 
 use super::power::Ledger;
 use crate::server::{browser, fingerprint};
+use crate::stand_in;
 
 /// The failure of a program of the tests.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -40,8 +41,10 @@ pub const ARGUMENT: &str = "--worker";
 pub struct Place {
     /// The application's name.
     pub application: String,
-    /// Where the login is kept.
+    /// Where the login is made.
     pub store: StoreKind,
+    /// It is opened where it is pinned, which may be a stand-in.
+    pub pinned: bool,
     /// Where the state folders lie.
     pub root: PathBuf,
     /// The key of the encrypted-file store.
@@ -63,9 +66,14 @@ impl Place {
     ///
     /// As [`vault_core::VaultBuilder::open`].
     pub fn open(&self) -> Result<Session, Error> {
-        Vault::builder(&self.application)
+        let mut builder = Vault::builder(&self.application);
+        if self.pinned {
+            stand_in::register();
+        } else {
+            builder = builder.store(self.store);
+        }
+        builder
             .state_root(&self.root)
-            .store(self.store)
             .key_source(KeySource::KeyFile(self.key_file.clone()))
             .interaction(Interaction::Forbidden)
             .rotation_policy(self.policy)
@@ -134,6 +142,11 @@ pub enum Act {
     },
     /// Logs out and revokes.
     Logout,
+    /// Moves to another store.
+    Migrate {
+        /// Which.
+        to: StoreKind,
+    },
     /// Ends the process normally while another of its threads has asked for a token and the server
     /// has not answered.
     ExitInFlight,
@@ -298,6 +311,7 @@ impl Act {
                 Report::of(blocking.login(request, Arc::new(Person)), |_| None)
             }
             Self::Logout => Report::of(blocking.logout(true), |_| None),
+            Self::Migrate { to } => Report::of(blocking.migrate(*to), |_| None),
             Self::ExitInFlight => {
                 let asking = session.clone();
                 std::thread::spawn(move || asking.blocking().access_token());

@@ -82,7 +82,7 @@ impl Scene {
             application: self.application.clone(),
             profile: "default".to_owned(),
             state_root: self.root(),
-            store: self.store,
+            store: Some(self.store),
             key_file: Some(self.key_file()),
             tasks,
             lock_timeout_ms: 30_000,

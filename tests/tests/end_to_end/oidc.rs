@@ -332,7 +332,7 @@ fn eight_processes_of_four_tasks_refresh_once_a_rotation() {
         application: "vault-cli".to_owned(),
         profile: "default".to_owned(),
         state_root: sandbox.state(),
-        store: StoreKind::EncryptedFile,
+        store: Some(StoreKind::EncryptedFile),
         key_file: Some(sandbox.key_file()),
         tasks: 4,
         lock_timeout_ms: 30_000,

@@ -107,7 +107,7 @@ impl Scene {
             application: APPLICATION.to_owned(),
             profile: PROFILE.to_owned(),
             state_root: self.state_root(),
-            store: StoreKind::EncryptedFile,
+            store: Some(StoreKind::EncryptedFile),
             key_file: Some(self.key_file()),
             tasks,
             lock_timeout_ms: 30_000,

@@ -81,7 +81,7 @@ impl Claim {
             )
         })?;
         let key = profile.know_key(key);
-        storage.check_folder(&key)?;
+        storage.take_folder_over(&key)?;
         key.dpop_key(None)?;
         let now = profile.now();
         let tombstoned = storage.is_buried(key.login)?;

@@ -110,6 +110,8 @@ struct Driver {
     storage: Option<Arc<Storage>>,
     /// The version of the stored state at the last look.
     seen: Option<u64>,
+    /// The profile is pinned to another store than at the last look.
+    moved: bool,
     /// How many attempts had begun when the wait began.
     waiting_since: Option<u64>,
     /// The lock until something is read under it, then the claim, and the lock
@@ -157,6 +159,7 @@ impl Driver {
             reply: Some(reply),
             storage: None,
             seen: None,
+            moved: false,
             waiting_since: None,
             lock: None,
             claim: None,
@@ -379,10 +382,18 @@ impl Driver {
             Err(error) => return self.failed(error),
         };
         match storage.lock.try_lock() {
-            Ok(Some(lock)) => {
-                self.lock = Some(lock);
-                Event::Locked
-            }
+            Ok(Some(lock)) => match storage.is_pinned() {
+                Ok(true) => {
+                    self.lock = Some(lock);
+                    Event::Locked
+                }
+                // The profile has moved to another store since the look.
+                Ok(false) => {
+                    self.moved = true;
+                    Event::Busy
+                }
+                Err(error) => self.failed(error),
+            },
             // The folder was removed, or is being replaced: who waits notices.
             Ok(None) | Err(LockError::Replaced { .. }) => Event::Busy,
             Err(error) => self.failed(error.into()),
@@ -402,7 +413,9 @@ impl Driver {
         };
         let version = storage.shared.version();
         Event::Waited {
-            moved: (version.is_some() && version != self.seen) || !storage.folder.is_in_place(),
+            moved: (version.is_some() && version != self.seen)
+                || std::mem::take(&mut self.moved)
+                || !storage.folder.is_in_place(),
             failed: storage
                 .shared
                 .failed_since(self.waiting_since.unwrap_or(u64::MAX)),
@@ -669,7 +682,7 @@ impl Driver {
 
     async fn delete_remains(&mut self) -> Event {
         let result = match (self.storage(), self.key()) {
-            (Ok(storage), Ok(key)) => delete_remains(&storage, key.login).await,
+            (Ok(storage), Ok(key)) => delete_remains(&self.profile, &storage, key.login).await,
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         self.profile.forget();

@@ -47,7 +47,7 @@ pub(crate) async fn log_out(
 ) -> Result<LogoutReport> {
     let mut driver = Driver {
         profile,
-        storage,
+        storage: storage.clone(),
         login,
         revoke,
         deadline: Instant::now() + LOCK_PATIENCE,
@@ -88,7 +88,7 @@ pub(crate) async fn log_out(
 
 struct Driver<'a> {
     profile: &'a Profile,
-    storage: &'a Arc<Storage>,
+    storage: Arc<Storage>,
     login: LoginId,
     revoke: bool,
     deadline: Instant,
@@ -104,7 +104,7 @@ struct Driver<'a> {
 
 impl Driver<'_> {
     async fn perform(&mut self, effect: Effect) -> Event {
-        let storage = self.storage;
+        let storage = self.storage.clone();
         let result = match effect {
             Effect::WriteTombstone => storage.bury(self.login),
             Effect::BeginChange => {
@@ -118,6 +118,7 @@ impl Driver<'_> {
             Effect::TryLock => match storage.lock.try_lock() {
                 Ok(Some(lock)) => {
                     self.lock = Some(lock);
+                    self.follow();
                     return Event::Locked;
                 }
                 Ok(None) => return Event::Busy,
@@ -133,7 +134,7 @@ impl Driver<'_> {
                 };
             }
             Effect::ReadForRevocation => self.read_newest().await,
-            Effect::DeleteRemains => delete_remains(storage, self.login).await,
+            Effect::DeleteRemains => delete_remains(self.profile, &storage, self.login).await,
             Effect::DeleteRemainsUnlocked => self.delete_unlocked().await,
             Effect::Record => self
                 .record_logout()
@@ -183,11 +184,19 @@ impl Driver<'_> {
         }
         if let Some(record) = &self.record {
             let (profile, key) = (self.profile, self.key.as_ref());
-            let queued = revocations::queue(profile, self.storage, self.login, record, key).await;
+            let queued = revocations::queue(profile, &self.storage, self.login, record, key).await;
             if let Err(error) = &queued {
                 tracing::warn!(?error, "the revocation could not be kept for later");
             }
             self.queued = queued.is_ok();
+        }
+    }
+
+    /// Goes where the profile is pinned now: it may have moved while this
+    /// waited for a lock.
+    fn follow(&mut self) {
+        if let Ok(Some(storage)) = self.profile.pinned_storage() {
+            self.storage = storage;
         }
     }
 
@@ -207,7 +216,7 @@ impl Driver<'_> {
 
     /// The newest of the two copies, in memory before both are deleted.
     async fn read_newest(&mut self) -> Result<()> {
-        let storage = self.storage;
+        let storage = self.storage.clone();
         let Some(key) = storage
             .key_item()
             .await?
@@ -230,9 +239,11 @@ impl Driver<'_> {
 
     /// Without the refresh lock only while no login can be under way: its new
     /// items must not be taken for what is left of this one.
-    async fn delete_unlocked(&self) -> Result<()> {
-        match self.storage.login_lock.try_lock()? {
-            Some(_no_login) => delete_copies(self.storage, self.login).await,
+    async fn delete_unlocked(&mut self) -> Result<()> {
+        let lock = self.storage.login_lock.try_lock()?;
+        self.follow();
+        match lock {
+            Some(_no_login) => delete_copies(self.profile, &self.storage, self.login).await,
             None => Err(Error::new(
                 ErrorKind::LockTimeout,
                 "another process holds the locks; what is left is deleted later",

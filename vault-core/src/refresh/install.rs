@@ -10,7 +10,7 @@ use vault_platform::sealed_file::SealingKey;
 
 use super::claim::token_item;
 use super::description::describe;
-use super::farewell::revoke_now;
+use super::farewell::{delete_leftovers, revoke_now};
 use super::protocol::login::Install;
 use super::protocol::{Effect, Event, Failure, Outcome};
 use super::renewal::life;
@@ -183,11 +183,12 @@ impl Driver<'_> {
                 if let Err(error) = &result {
                     self.key_write_is_over = is_final(error.kind());
                 }
-                result
+                result.and_then(|()| self.pin())
             }
             Effect::CheckKeyItem => match storage.key_item().await {
                 Ok(Some(item)) if item.login == self.key.login => {
-                    return Event::KeyIsNew(true);
+                    // In a store that the profile is not pinned to it is of no use.
+                    return Event::KeyIsNew(storage.is_pinned().unwrap_or(true));
                 }
                 Ok(_) if self.key_write_is_over => return Event::KeyIsNew(false),
                 Ok(_) => Err(Error::new(
@@ -201,9 +202,12 @@ impl Driver<'_> {
                     .write_token_item(&token_item(&self.key, &self.record))
                     .await
             }
-            Effect::UnlinkOld => storage
-                .remove_other_sealed(self.key.login)
-                .and_then(|()| storage.remove_mark()),
+            Effect::UnlinkOld => {
+                let unlinked = storage
+                    .remove_other_sealed(self.key.login)
+                    .and_then(|()| storage.remove_mark());
+                unlinked.and(delete_leftovers(self.profile, storage).await)
+            }
             Effect::UnlinkNew => storage.remove_sealed(self.key.login),
             Effect::RevokeReceived if self.imported => Ok(()),
             Effect::RevokeReceived => revoke_now(self.profile, &self.record, Some(&self.key)).await,
@@ -227,11 +231,33 @@ impl Driver<'_> {
         }
     }
 
+    /// Where the login comes into another store than the profile is pinned to,
+    /// the pin follows its key item: until then the old login counts.
     fn write_sealed(&self) -> Result<()> {
-        let kind = self.storage.store.store().kind();
-        self.storage.write_sealed(&self.key, &self.record)?;
-        self.storage
-            .write_folder_mark(FolderMark::new(self.key.folder, kind))
+        let storage = self.storage;
+        let kind = storage.kind();
+        let replaces = storage.has_any_sealed()?;
+        storage.write_sealed(&self.key, &self.record)?;
+        match storage.folder_mark()? {
+            Some(mark) if mark.store == kind => storage.write_folder_mark(&mark.without(kind)),
+            Some(mark) if replaces => storage.write_folder_mark(&mark.beside(kind)),
+            Some(mark) => {
+                let mut mark = mark.without(kind);
+                mark.store = kind;
+                storage.write_folder_mark(&mark)
+            }
+            None => storage.write_folder_mark(&FolderMark::new(self.key.folder, kind)),
+        }
+    }
+
+    fn pin(&self) -> Result<()> {
+        let storage = self.storage;
+        match storage.folder_mark()? {
+            Some(mark) if mark.store != storage.kind() => {
+                storage.write_folder_mark(&mark.moved_to(storage.kind()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn write_display(&self) -> Result<()> {
