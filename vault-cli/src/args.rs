@@ -3,10 +3,11 @@
 //! Names are fixed: scripts depend on them. This is the one place where the
 //! environment is read, by clap.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use url::Url;
 use vault_core::oauth::ClientAuthentication;
@@ -37,6 +38,27 @@ pub(crate) struct Arguments {
     pub(crate) options: Options,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Reads a command line. A variable that is set and empty counts as not
+    /// set: that is how scripts take one back.
+    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = without_empty_variables(Self::command());
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    #[expect(clippy::disallowed_methods, reason = "the program's own variables")]
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// What every command takes.
@@ -169,6 +191,8 @@ pub(crate) enum Command {
   vault-cli issuers --json > servers.json
   vault-cli issuers --issuers-file servers.json --issuer https://login.example")]
     Issuers(Issuers),
+    /// Move a login to another store
+    Migrate(Migrate),
     /// Prove that store, folder, lock and server work
     #[command(after_help = "Examples:
   vault-cli doctor
@@ -422,6 +446,23 @@ pub(crate) struct Passphrase {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
+  vault-cli migrate --to secret-service
+  vault-cli --key-file ~/.vault-key migrate --to encrypted-file
+  vault-cli migrate --all --to keychain   (every profile of the application)
+
+It comes from the store that the profile is in, whatever `--store` says. Other processes go on
+meanwhile. If it is interrupted, the login is whole in one of the two stores: run it again.")]
+pub(crate) struct Migrate {
+    /// The store to move to
+    #[arg(long, value_name = "KIND", value_parser = store_kinds())]
+    pub(crate) to: StoreKind,
+    /// Move every profile of the application
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
   vault-cli completions bash > ~/.local/share/bash-completion/completions/vault-cli
   vault-cli completions fish > ~/.config/fish/completions/vault-cli.fish")]
 pub(crate) struct Completions {
@@ -472,8 +513,6 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -33,7 +33,19 @@ impl Context {
 
     /// The vault of the application.
     pub(crate) fn vault(&self) -> Result<Vault, Problem> {
-        Ok(self.builder(None, Asks::UnlessRemembered)?.open()?)
+        Ok(self.builder(None, Asks::UnlessRemembered(None))?.open()?)
+    }
+
+    /// The vault for a command that opens no store, so that nobody is asked for
+    /// its passphrase.
+    pub(crate) fn vault_without_store(&self) -> Result<Vault, Problem> {
+        Ok(self.builder(None, Asks::Never)?.open()?)
+    }
+
+    /// The vault for a move to another store, whose key may be needed too.
+    pub(crate) fn vault_for_migration(&self, to: StoreKind) -> Result<Vault, Problem> {
+        let asks = Asks::UnlessRemembered(Some(to));
+        Ok(self.builder(None, asks)?.open()?)
     }
 
     /// The same with the encrypted-file store's passphrase at hand, even while
@@ -55,7 +67,7 @@ impl Context {
         rotation: Option<RotationPolicy>,
         issuers_file: Option<&Path>,
     ) -> Result<Session, Problem> {
-        let mut builder = self.builder(ca_cert, Asks::UnlessRemembered)?;
+        let mut builder = self.builder(ca_cert, Asks::UnlessRemembered(None))?;
         if let Some(rotation) = rotation {
             builder = builder.rotation_policy(rotation);
         }
@@ -120,9 +132,8 @@ impl Context {
         }
         let wanted = match asks {
             Asks::Always => true,
-            Asks::UnlessRemembered => {
-                options.store == Some(StoreKind::EncryptedFile) && !self.key_is_remembered()
-            }
+            Asks::UnlessRemembered(to) => self.uses_passphrase(to) && !self.key_is_remembered(),
+            Asks::Never => false,
         };
         if !wanted || !terminal::is_attended() {
             return Ok(None);
@@ -131,24 +142,46 @@ impl Context {
         Ok(Some(KeySource::Passphrase(passphrase)))
     }
 
+    /// Whether a store that is to be opened is the encrypted-file store: the
+    /// one that was named, the one that the profile is in, or the one that it
+    /// moves to.
+    fn uses_passphrase(&self, to: Option<StoreKind>) -> bool {
+        let pinned = || {
+            let session = self.plain_vault()?.session(&self.options.profile)?;
+            session.pinned_store()
+        };
+        let from = match (to, self.options.store) {
+            (None, Some(named)) => Some(named),
+            _ => pinned().ok().flatten(),
+        };
+        [from, to].contains(&Some(StoreKind::EncryptedFile))
+    }
+
     fn key_is_remembered(&self) -> bool {
+        let vault = self.plain_vault();
+        vault
+            .and_then(|vault| vault.store_key_is_remembered())
+            .unwrap_or(false)
+    }
+
+    /// The vault as far as it needs no key. What fails here fails again, and
+    /// is told, when the vault is opened.
+    fn plain_vault(&self) -> Result<Vault, vault_core::Error> {
         let mut builder = Vault::builder(&self.options.app);
         if let Some(folder) = &self.options.state_dir {
             builder = builder.state_root(folder);
         }
-        // What fails here fails again, and is told, when the vault is opened.
-        builder
-            .open()
-            .and_then(|vault| vault.store_key_is_remembered())
-            .unwrap_or(false)
+        builder.open()
     }
 }
 
 /// When a person is asked for the encrypted-file store's passphrase.
 #[derive(Clone, Copy, Debug)]
 enum Asks {
-    /// Not while the kernel holds its key.
-    UnlessRemembered,
+    Never,
+    /// Where that store is opened, which may be the one that the profile moves
+    /// to; not while the kernel holds its key.
+    UnlessRemembered(Option<StoreKind>),
     Always,
 }
 

@@ -236,7 +236,10 @@ fn hint(error: &Error, options: &Options) -> String {
         }
         ErrorKind::StoreRefused => match error.source() {
             Some(_) => "see to the permissions of what is named, then try again".to_owned(),
-            None => "leave out `--store` to use the profile's own store; `login` moves it".to_owned(),
+            None => format!(
+                "leave out `--store` (VAULT_STORE) to use the profile's own store; {} moves it",
+                run("migrate --to KIND")
+            ),
         },
         ErrorKind::StoreKeyWrong => {
             "name the key or passphrase that the store was made with: `--key-file`, `--passphrase-file`"

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::{Error as ClapError, ErrorKind as ClapErrorKind};
-use clap::{CommandFactory, Parser};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,7 +21,7 @@ use crate::signals;
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     // First of all: nothing secret has been read yet.
     let hardened = vault_core::platform::harden::forbid_core_dumps();
-    let parsed = match Arguments::try_parse_from(&arguments) {
+    let parsed = match Arguments::read(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error, &arguments).into(),
     };
@@ -119,8 +119,8 @@ mod tests {
     use super::*;
 
     fn refused(arguments: &[&str]) -> Failure {
-        let error = Arguments::try_parse_from(arguments).expect_err("refused");
         let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        let error = Arguments::read(&arguments).expect_err("refused");
         usage_failure(&error, &arguments)
     }
 

@@ -5,6 +5,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::output::visible;
 
+/// No table is made narrower.
+const NARROWEST: u16 = 20;
+
 /// Lays a table out; its text ends with a line end.
 pub(crate) fn plain<const N: usize>(
     header: [&str; N],
@@ -15,6 +18,10 @@ pub(crate) fn plain<const N: usize>(
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
+    if table.width().is_some_and(|width| width < NARROWEST) {
+        // A terminal that does not know its size says 0.
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
     for row in rows {
         table.add_row(row.map(|cell| visible(&cell)));
     }

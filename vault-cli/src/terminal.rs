@@ -9,6 +9,7 @@ use vault_core::platform::secret::SecretString;
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::signals;
 
 /// Whether a person can be asked.
 pub(crate) fn is_attended() -> bool {
@@ -34,16 +35,36 @@ pub(crate) fn confirms(output: &Output, question: &str) -> bool {
     }
 }
 
+/// Has a signal that ends the program turn on again what the prompt turns off:
+/// it ends before the prompt could.
+#[cfg(unix)]
+fn restore_at_signal() {
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
+    let Ok(terminal) = std::fs::File::open("/dev/tty") else {
+        return;
+    };
+    if let Ok(before) = tcgetattr(&terminal) {
+        signals::before_the_end(Box::new(move || {
+            tcsetattr(&terminal, OptionalActions::Now, &before).ok();
+        }));
+    }
+}
+
+#[cfg(not(unix))]
+fn restore_at_signal() {}
+
 /// Asks for a secret, which is not shown. Only where a person is there.
 pub(crate) fn ask_secret(prompt: &str) -> Result<SecretString, Failure> {
-    rpassword::prompt_password(prompt)
-        .map(SecretString::from)
-        .map_err(|error| {
-            Failure::new(
-                "input_unreadable",
-                Exit::Failed,
-                format!("nothing could be read from the terminal: {error}"),
-                "pipe the secret in, or name a file that holds it",
-            )
-        })
+    restore_at_signal();
+    let answer = rpassword::prompt_password(prompt);
+    signals::before_the_end(Box::new(|| {}));
+    answer.map(SecretString::from).map_err(|error| {
+        Failure::new(
+            "input_unreadable",
+            Exit::Failed,
+            format!("nothing could be read from the terminal: {error}"),
+            "pipe the secret in, or name a file that holds it",
+        )
+    })
 }

@@ -551,7 +551,7 @@ impl Session {
             match tokio::time::timeout(patience + Duration::from_millis(500), answer).await {
                 Ok(Ok(supplied)) => supplied,
                 Ok(Err(_)) => Err(panicked()),
-                Err(_) => Err(describe(Failure::LockTimeout, &profile.names, None)),
+                Err(_) => Err(own_refresh_under_way(&profile)),
             }
         });
         Ok(self.present(supplied.await?))
@@ -650,6 +650,18 @@ fn supplied(token: CachedToken) -> Supplied {
     }
 }
 
+/// What was waited for in vain is in this process.
+fn own_refresh_under_way(profile: &Profile) -> Error {
+    Error::new(
+        ErrorKind::LockTimeout,
+        format!(
+            "this process's own refresh of `{}` is still under way: the server has not answered, \
+             or the answer can't be saved yet",
+            profile.names.profile
+        ),
+    )
+}
+
 /// Step 3 of the protocol: within a process, one flow at a time; who waited
 /// finds what it made.
 async fn serve(
@@ -661,7 +673,7 @@ async fn serve(
     let began = profile.attempts();
     let turn = profile.turn();
     let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock_owned()).await else {
-        drop(reply.send(Err(describe(Failure::LockTimeout, &profile.names, None))));
+        drop(reply.send(Err(own_refresh_under_way(&profile))));
         return;
     };
     if reply.is_closed() {

@@ -48,6 +48,21 @@ fn a_future_that_is_dropped_does_not_tear_the_refresh_apart() {
 }
 
 #[test]
+fn who_waits_in_vain_for_the_own_process_is_told_so() {
+    let scene = scene();
+    let builder = scene.builder(RotationPolicy::strict());
+    let vault = builder.lock_timeout(Duration::from_millis(200)).open();
+    let session = vault.unwrap().session("default").unwrap();
+    let hold = scene.server.hold(Endpoint::Token, Stage::Answered);
+    let error = session.blocking().access_token().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LockTimeout, "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with("this process's own refresh"), "{text}");
+    drop(hold);
+    is_finished_without_its_caller(&scene);
+}
+
+#[test]
 fn a_runtime_that_shuts_down_does_not_tear_the_refresh_apart() {
     let scene = scene();
     let session = scene

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use vault_tests::server::{AuthorizationServer, ServerConfig, browser};
 
-use crate::support::{Output, Running, Sandbox, login, wait};
+use crate::support::{Output, Running, Sandbox, login, vault_cli, wait};
 
 mod blank;
 
@@ -367,6 +367,76 @@ fn a_locked_keyring_is_locked_and_not_a_login_that_is_gone() {
     assert_eq!(server.counts().refresh_requests, 1);
     assert_eq!(desktop.run(&["logout"]).code(), Some(0));
     assert_eq!(accounts("vault-cli"), [""; 0]);
+}
+
+#[test]
+fn a_login_moves_into_the_keyring_and_back_while_others_ask() {
+    let Some(desktop) = Desktop::new() else {
+        return;
+    };
+    let life = Duration::from_secs(2);
+    let server = server(life);
+    desktop.sandbox.log_in(&server, "default");
+    desktop.sandbox.log_in(&server, "work");
+    assert_eq!(accounts("vault-cli"), [""; 0]);
+    let key_file = desktop.sandbox.key_file();
+    let key_file = ["--key-file", key_file.to_str().unwrap()];
+    wait(life);
+
+    // The login has expired: of all these one refreshes, and none loses it.
+    let with_key = |arguments: &[&str]| desktop.command(&[&key_file, arguments].concat());
+    let asking: Vec<_> = (0..8)
+        .map(|_| with_key(&["token"]).spawn().unwrap())
+        .collect();
+    let moved = finished(with_key(&["migrate", "--all", "--to", "secret-service"]));
+    assert_eq!(moved.code(), Some(0), "{moved:?}");
+    assert!(
+        moved
+            .stdout
+            .starts_with("default: moved from the encrypted-file store to secret-service (org"),
+        "{moved:?}"
+    );
+    for process in asking {
+        let answer = Output::from(process.wait_with_output().unwrap());
+        assert_eq!((answer.code(), answer.stderr.as_str()), (Some(0), ""));
+    }
+    assert_eq!(
+        accounts("vault-cli"),
+        ["default", "default#key", "work", "work#key"]
+    );
+    let items = desktop.sandbox.state().join("vault-cli").join("items");
+    let left = std::fs::read_dir(items)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["params"]);
+
+    // Who names the old store is told; who names none is served.
+    let refused = vault_cli(&desktop.sandbox, &["token", "--json"]);
+    assert_eq!(
+        refused.json()["error"]["code"],
+        "store_refused",
+        "{refused:?}"
+    );
+    let status = desktop.run(&["status", "--json"]).json();
+    assert_eq!(status["store"], "secret-service");
+    assert_eq!(desktop.run(&["refresh", "--force"]).code(), Some(0));
+
+    // A locked keyring moves nothing.
+    lock_keyring();
+    let refused = finished(with_key(&["migrate", "--to", "encrypted-file", "--json"]));
+    assert_eq!(refused.code(), Some(4), "{refused:?}");
+    assert_eq!(refused.json()["error"]["code"], "store_locked");
+    replace_daemon(true);
+
+    let back = finished(with_key(&["migrate", "--to", "encrypted-file", "--json"]));
+    assert_eq!(back.code(), Some(0), "{back:?}");
+    assert_eq!(back.json()["moved"], true);
+    assert_eq!(accounts("vault-cli"), ["work", "work#key"]);
+    assert_eq!(finished(with_key(&["refresh", "--force"])).code(), Some(0));
+    assert_eq!(finished(with_key(&["logout", "--all"])).code(), Some(0));
+    assert_eq!(accounts("vault-cli"), [""; 0]);
+    let counts = server.counts();
+    assert_eq!((counts.reuse_detected, server.living_logins()), (0, 0));
 }
 
 #[test]

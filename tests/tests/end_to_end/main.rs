@@ -22,6 +22,8 @@ mod history;
 mod keyring;
 #[cfg(target_os = "linux")]
 mod locks;
+#[cfg(target_os = "linux")]
+mod migration;
 mod oidc;
 #[cfg(target_os = "linux")]
 mod resources;

@@ -15,6 +15,7 @@ use vault_core::session::TokenOptions;
 use vault_core::{Error, RefreshToken, Session, Vault, VaultBuilder, fault};
 use vault_tests::fleet::{Assignment, Call, Fleet};
 use vault_tests::server::{AuthorizationServer, DEFAULT_CLIENT_ID, ServerConfig, fingerprint};
+use vault_tests::stand_in;
 
 /// Longer than anything here may take.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -118,10 +119,12 @@ impl Scene {
     }
 
     pub(crate) fn fleet(&self, processes: usize, tasks: usize) -> Fleet {
-        Fleet::start(processes, &self.assignment(tasks), || {
-            Command::new(env!("CARGO_BIN_EXE_contender"))
-        })
-        .unwrap()
+        Self::fleet_of(processes, &self.assignment(tasks))
+    }
+
+    pub(crate) fn fleet_of(processes: usize, assignment: &Assignment) -> Fleet {
+        let contender = || Command::new(env!("CARGO_BIN_EXE_contender"));
+        Fleet::start(processes, assignment, contender).unwrap()
     }
 
     pub(crate) fn other(&self) -> Other {
@@ -169,7 +172,7 @@ impl Other {
     }
 
     /// Has it do something, and does not wait: `token`, `refresh`, `logout`,
-    /// `import TOKEN ISSUER`, `kill POINT`, `stop POINT`.
+    /// `import TOKEN ISSUER`, `migrate STORE`, `kill POINT [PASSING]`, `stop POINT`.
     pub(crate) fn order(&mut self, order: &str) {
         let orders = self.orders.as_mut().expect("it was not told to end");
         writeln!(orders, "{order}").unwrap();
@@ -228,6 +231,7 @@ impl Drop for Other {
 fn another_process() {
     let mut lines = std::io::stdin().lines().map(Result::unwrap);
     let assignment: Assignment = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    stand_in::register();
     let session = assignment.open().unwrap();
     for order in lines {
         let answer = match carry_out(&session, &order) {
@@ -258,6 +262,14 @@ fn carry_out(session: &Session, order: &str) -> Result<String, Error> {
             fault::arm(point, 1, fault::Action::Kill);
             Ok("done".to_owned())
         }
+        ["kill", point, nth] => {
+            fault::arm(point, nth.parse().unwrap(), fault::Action::Kill);
+            Ok("done".to_owned())
+        }
+        ["migrate", to] => blocking.migrate(to.parse().unwrap()).map(|report| {
+            let copied = if report.copied { "copied" } else { "sealed" };
+            format!("from {} to {}, {copied}", report.from, report.to)
+        }),
         ["stop", point] => {
             fault::arm(point, 1, fault::Action::Stop);
             Ok("done".to_owned())

@@ -9,7 +9,8 @@ use crate::times;
 
 pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     let output = &context.output;
-    let session = context.session()?;
+    let vault = context.vault_without_store()?;
+    let session = vault.session(&context.options.profile)?;
     let entries = session.history()?;
     if output.json {
         let entries: Vec<_> = entries

@@ -13,7 +13,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     let output = &context.output;
     let mut rows = Vec::new();
     let mut worst = Exit::Done;
-    for (profile, summary) in context.vault()?.profiles()? {
+    for (profile, summary) in context.vault_without_store()?.profiles()? {
         let state = match summary {
             Ok(summary) => Row::Known(Known::new(summary)),
             Err(error) => {

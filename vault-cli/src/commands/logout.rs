@@ -137,7 +137,7 @@ fn end(context: &Context, session: &Session, revoke: bool) -> Result<Done, Error
 }
 
 /// Every profile that has a folder, with a display copy or without.
-fn profiles(vault: &vault_core::Vault) -> Result<Vec<String>, Error> {
+pub(super) fn profiles(vault: &vault_core::Vault) -> Result<Vec<String>, Error> {
     let Some(root) = vault.state_root() else {
         let known = vault.profiles()?;
         return Ok(known.into_iter().map(|(name, _)| name).collect());

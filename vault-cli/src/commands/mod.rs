@@ -9,6 +9,7 @@ mod list;
 mod login;
 mod logout;
 mod man;
+mod migrate;
 mod passphrase;
 mod refresh;
 mod show;
@@ -34,6 +35,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> 
         Command::History => history::run(context),
         Command::Logout(arguments) => logout::run(context, &arguments),
         Command::Issuers(arguments) => issuers::run(context, &arguments),
+        Command::Migrate(arguments) => migrate::run(context, &arguments),
         Command::Doctor => doctor::run(context),
         Command::Passphrase(arguments) => passphrase::run(context, arguments),
         Command::Completions(arguments) => completions::run(context, &arguments),

@@ -6,7 +6,7 @@ use vault_tests::server::{AuthorizationServer, ServerConfig};
 
 use crate::support::{Sandbox, login, vault_cli};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "login",
     "import",
     "token",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "history",
     "logout",
     "issuers",
+    "migrate",
     "doctor",
     "completions",
     "man",

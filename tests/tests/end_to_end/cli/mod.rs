@@ -13,6 +13,9 @@ mod passphrase;
 mod revocations;
 #[cfg(unix)]
 mod signals;
+mod stores;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod upkeep;
 #[cfg(windows)]
 mod windows;
