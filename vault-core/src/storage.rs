@@ -277,8 +277,10 @@ impl Storage {
         }
         // Without the lock nothing may be written over: another process may be
         // pinning the profile to another store.
-        let mark = FolderMark::new(key.folder, self.kind());
-        self.folder.create_new(FOLDER, mark.write().expose())?;
+        if self.folder_mark()?.is_none() {
+            let mark = FolderMark::new(key.folder, self.kind());
+            self.folder.create_new(FOLDER, mark.write().expose())?;
+        }
         Ok(())
     }
 

@@ -32,6 +32,10 @@ pub(crate) fn run(context: &Context, arguments: &args::Migrate) -> Result<Exit, 
         let Ok(session) = vault.session(&profile) else {
             continue;
         };
+        // Nor is one in which nobody has ever logged in.
+        if matches!(session.pinned_store(), Ok(None)) {
+            continue;
+        }
         match go(context, &session, arguments.to) {
             Ok(moved) => {
                 if !output.json {
