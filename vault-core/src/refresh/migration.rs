@@ -21,13 +21,14 @@ use super::claim::{Claim, token_item};
 use super::description::describe;
 use super::farewell::{delete_copies, delete_leftovers};
 use super::protocol::{Claimed, Failure, SealedCopy};
+use crate::cache_key::Asked;
 use crate::display::{HistoryEntry, ProfileSummary};
 use crate::enrolment::{login_under_way, poll_login_lock, prove_store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 use crate::life::Stamp;
 use crate::profile::{Look, Profile, Waiting};
-use crate::record::{CacheKey, FolderMark};
+use crate::record::FolderMark;
 use crate::storage::Storage;
 
 /// What a migration did.
@@ -157,8 +158,7 @@ impl<'a> Migration<'a> {
         target: Storage,
         lock: LockGuard,
     ) -> Result<Self> {
-        let (mut claim, claimed) =
-            Claim::take(lock, profile, &source, &CacheKey::default(), None).await?;
+        let (mut claim, claimed) = Claim::take(lock, profile, &source, &Asked::default()).await?;
         if claimed.tombstoned {
             return Err(describe(Failure::LoggedOut, &profile.names, None));
         }
