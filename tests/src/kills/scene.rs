@@ -138,7 +138,12 @@ impl Scene {
     pub fn accounts(&self, kind: StoreKind) -> Result<Vec<String>, Failure> {
         let place = &self.place;
         let (root, key_file) = (&place.root, &place.key_file);
-        Ok(stand_in::accounts(kind, root, key_file, &place.application)?)
+        Ok(stand_in::accounts(
+            kind,
+            root,
+            key_file,
+            &place.application,
+        )?)
     }
 
     /// The same vault, at a later time, perhaps after the machine was started again.

@@ -10,7 +10,7 @@ use vault_core::platform::store::StoreKind;
 use vault_core::refresh::policy::RotationPolicy;
 use vault_core::{ErrorKind, Session};
 use vault_tests::server::ServerConfig;
-use vault_tests::stand_in::{self, KEYCHAIN, SMALL, SMALL_LIMIT};
+use vault_tests::stand_in::{self, OTHER, SMALL, SMALL_LIMIT};
 
 use crate::scene::{LIFETIME, Other, Scene, errors, pause, wait_until};
 
@@ -52,7 +52,7 @@ fn a_move_leaves_nothing_behind_and_a_process_that_runs_follows_it() {
     let running = session(&scene);
     running.blocking().access_token().unwrap();
     let mut another = other(&scene);
-    for (from, to) in [(FILES, KEYCHAIN), (KEYCHAIN, SMALL), (SMALL, FILES)] {
+    for (from, to) in [(FILES, OTHER), (OTHER, SMALL), (SMALL, FILES)] {
         assert_eq!(
             another.ask(&format!("migrate {to}")),
             format!("from {from} to {to}, copied")
@@ -94,7 +94,7 @@ fn eight_processes_lose_nothing_while_their_login_moves_to_and_fro() {
             let session = session(&scene);
             let mut moves = 0;
             while !over.load(Ordering::Acquire) {
-                for to in [KEYCHAIN, SMALL, FILES] {
+                for to in [OTHER, SMALL, FILES] {
                     session.blocking().migrate(to).unwrap();
                     moves += 1;
                 }
@@ -122,7 +122,7 @@ fn eight_processes_lose_nothing_while_their_login_moves_to_and_fro() {
         .blocking()
         .refresh_now(&Default::default())
         .unwrap();
-    for kind in [KEYCHAIN, SMALL] {
+    for kind in [OTHER, SMALL] {
         assert_eq!(accounts(&scene, kind), [""; 0]);
     }
 }
@@ -132,7 +132,7 @@ fn who_named_the_old_store_is_told_where_the_login_is() {
     let scene = logged_in();
     let named = scene.session();
     named.blocking().access_token().unwrap();
-    session(&scene).blocking().migrate(KEYCHAIN).unwrap();
+    session(&scene).blocking().migrate(OTHER).unwrap();
     for error in [
         named.blocking().access_token().unwrap_err(),
         named
@@ -201,7 +201,7 @@ fn a_logout_in_the_middle_of_a_move_is_final() {
         kill_process(process, Signal::CONT).unwrap();
         let answer = moving.answer();
         assert!(answer.starts_with("error LoggedOut"), "{point}: {answer}");
-        for kind in [FILES, KEYCHAIN] {
+        for kind in [FILES, OTHER] {
             assert_eq!(accounts(&scene, kind), [""; 0], "{point} {kind}");
         }
         let error = session(&scene).blocking().access_token().unwrap_err();
@@ -218,19 +218,19 @@ fn a_login_of_another_folder_is_not_written_over() {
         .state_root(&elsewhere);
     let another = builder.open().unwrap().session("default").unwrap();
     scene.log_in(&another);
-    another.blocking().migrate(KEYCHAIN).unwrap();
+    another.blocking().migrate(OTHER).unwrap();
     // As if the store were the user's one and the folders two.
     let store = "stand-in.keychain";
     std::fs::rename(elsewhere.join(store), scene.state_root().join(store)).unwrap();
     let session = session(&scene);
-    let error = session.blocking().migrate(KEYCHAIN).unwrap_err();
+    let error = session.blocking().migrate(OTHER).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::KeptElsewhere, "{error:?}");
     assert!(error.to_string().contains("another folder"), "{error}");
     assert_eq!(session.pinned_store().unwrap(), Some(FILES));
     session.blocking().access_token().unwrap();
     // Nor is it deleted by what cleans up.
     session.blocking().logout(false).unwrap();
-    assert_eq!(accounts(&scene, KEYCHAIN), BOTH);
+    assert_eq!(accounts(&scene, OTHER), BOTH);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
     // A store that can't be used: there is a file where its folder should be.
     std::fs::write(scene.state_root().join("stand-in.keychain"), "in the way").unwrap();
-    let error = session.blocking().migrate(KEYCHAIN).unwrap_err();
+    let error = session.blocking().migrate(OTHER).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StoreRefused, "{error:?}");
     assert_eq!(session.pinned_store().unwrap(), Some(FILES));
     session.blocking().access_token().unwrap();
@@ -263,7 +263,7 @@ fn a_login_into_another_store_that_dies_leaves_the_old_one() {
         session(&scene).blocking().access_token().unwrap();
         let before = session(&scene).blocking().inspect().unwrap().login_id;
         let mut assignment = scene.assignment(1);
-        assignment.store = Some(KEYCHAIN);
+        assignment.store = Some(OTHER);
         let mut dying = Other::start(&mut Other::program(), &assignment);
         dying.ask(&format!("kill {point}"));
         let token = scene.server.issue_login().refresh_token;
@@ -275,7 +275,7 @@ fn a_login_into_another_store_that_dies_leaves_the_old_one() {
         assert_eq!(inspection.login_id == before, survives, "{point}");
         // A logout leaves nothing, wherever it was.
         assert!(!after.blocking().logout(false).unwrap().remains);
-        for kind in [FILES, KEYCHAIN] {
+        for kind in [FILES, OTHER] {
             assert_eq!(accounts(&scene, kind), [""; 0], "{point} {kind}");
         }
     }
@@ -285,9 +285,9 @@ fn a_login_into_another_store_that_dies_leaves_the_old_one() {
 fn a_login_into_another_store_leaves_nothing_in_the_old_one() {
     let scene = logged_in();
     let mut assignment = scene.assignment(1);
-    assignment.store = Some(KEYCHAIN);
+    assignment.store = Some(OTHER);
     scene.log_in(&assignment.open().unwrap());
     assert_eq!(accounts(&scene, FILES), [""; 0]);
-    assert_eq!(accounts(&scene, KEYCHAIN), BOTH);
+    assert_eq!(accounts(&scene, OTHER), BOTH);
     session(&scene).blocking().access_token().unwrap();
 }
