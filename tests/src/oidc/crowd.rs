@@ -34,7 +34,7 @@ pub(super) fn twenty_resources(bench: &Bench) -> Result<String, Failure> {
         application: "vault-cli".to_owned(),
         profile: "default".to_owned(),
         state_root: scene.machine.state(),
-        store: StoreKind::EncryptedFile,
+        store: Some(StoreKind::EncryptedFile),
         key_file: Some(scene.machine.key_file()),
         tasks: RESOURCES,
         lock_timeout_ms: 60_000,
