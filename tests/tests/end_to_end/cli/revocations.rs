@@ -15,7 +15,10 @@ fn server() -> AuthorizationServer {
 
 /// The notes of revocations that wait.
 fn notes(sandbox: &Sandbox) -> Vec<PathBuf> {
-    let is_note = |path: &PathBuf| path.to_str().unwrap().contains("/revoke.");
+    let is_note = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("revoke.")
+    };
     sandbox.stored().into_keys().filter(is_note).collect()
 }
 
