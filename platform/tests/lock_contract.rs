@@ -51,10 +51,10 @@ fn the_lock_keeps_the_contract() {
         folders: AtomicU32::new(0),
     };
     #[cfg(unix)]
-    let cases = [CASES, unix::CASES].concat();
+    let cases = &[CASES, unix::CASES].concat();
     #[cfg(not(unix))]
     let cases = CASES;
-    suite::run("lock", &cases[..], &bench, |_| ());
+    suite::run("lock", cases, &bench, |_| ());
 }
 
 /// Where the cases lock.
