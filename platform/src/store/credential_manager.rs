@@ -5,7 +5,7 @@
 //! Local: the store's own default roams to other machines of a domain, where
 //! the lock does not reach ([`StoreOptions::roaming`](super::StoreOptions)
 //! chooses it). A secret has at most 2,560 bytes. Windows compares targets
-//! without case, and `/` ends the application, hence [`crate::caseless`].
+//! without case, and `/` ends the application, hence the module `caseless`.
 
 #[cfg(not(windows))]
 pub use super::unsupported::CredentialManager as CredentialManagerStore;
