@@ -46,7 +46,11 @@ pub(super) fn throw(login: &Login, mut dice: Dice, over: &AtomicBool) -> Outages
         let from = wall_ms();
         let times = 1 + dice.below(2);
         server.fail_next(Endpoint::Token, times, fault(login.kind, &mut dice));
-        while server.pending_faults(Endpoint::Token) > 0 && !over.load(Ordering::Acquire) {
+        // A request that met one may still be acted on, and is not the one that ends the outage.
+        let under_way = || {
+            server.pending_faults(Endpoint::Token) > 0 || server.counts().refreshes_in_flight > 0
+        };
+        while under_way() && !over.load(Ordering::Acquire) {
             pause(Duration::from_millis(2));
         }
         let met = server.counts().refreshes_ok;
