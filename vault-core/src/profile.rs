@@ -472,8 +472,9 @@ impl Profile {
         if storage.shared.version() != Some(*version) {
             return None;
         }
-        let cached = cache.serving(asked, &self.now())?;
-        let left = cached.life.left(&self.now());
+        let now = self.now();
+        let cached = cache.serving(asked, &now)?;
+        let left = cached.life.left(&now);
         left.is_none_or(|left| !left.is_zero())
             .then(|| cached.clone())
     }
