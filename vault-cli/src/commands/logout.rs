@@ -1,9 +1,9 @@
 //! `logout`: ends a login, or all of the application, for good.
 
 use serde::Serialize;
-use vault_core::platform::folder::{FolderOptions, StateFolder};
-use vault_core::{Error, ErrorKind, Session};
+use vault_core::{Error, Session};
 
+use super::every::every;
 use crate::args;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Problem};
@@ -21,55 +21,14 @@ pub(crate) fn run(context: &Context, arguments: &args::Logout) -> Result<Exit, P
         }
         return Ok(Exit::Done);
     }
-    let vault = context.vault()?;
-    let mut ended = Vec::new();
-    let mut exit = Exit::Done;
-    for profile in profiles(&vault)? {
-        // A folder of a name that no profile can have is none.
-        let Ok(session) = vault.session(&profile) else {
-            continue;
-        };
-        match end(context, &session, revoke) {
-            Ok(done) => {
-                if !output.json {
-                    output.text(&done.text())?;
-                }
-                ended.push(Ended::Done(done));
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::NotLoggedIn | ErrorKind::LoggedOut) => {
-            }
-            Err(error) => {
-                let failure = context.explain(&error);
-                if exit == Exit::Done {
-                    exit = failure.exit;
-                }
-                if !output.json {
-                    let message = format!("profile {profile}: {}", failure.message);
-                    output.failure_to_people(&Failure {
-                        message,
-                        ..failure.clone()
-                    });
-                }
-                ended.push(Ended::Failed {
-                    profile,
-                    error: failure,
-                });
-            }
-        }
-    }
-    if output.json {
-        output.document(&serde_json::json!({ "profiles": ended }))?;
-    } else if ended.is_empty() {
-        output.note("nobody was logged in");
-    }
-    Ok(exit)
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Ended {
-    Done(Done),
-    Failed { profile: String, error: Failure },
+    every(
+        context,
+        &context.vault()?,
+        |_| true,
+        |session| end(context, session, revoke),
+        Done::text,
+        "nobody was logged in",
+    )
 }
 
 #[derive(Serialize)]
@@ -134,22 +93,4 @@ fn end(context: &Context, session: &Session, revoke: bool) -> Result<Done, Error
         revocation_queued: report.queued,
         remains: report.remains,
     })
-}
-
-/// Every profile that has a folder, with a display copy or without.
-pub(super) fn profiles(vault: &vault_core::Vault) -> Result<Vec<String>, Error> {
-    let Some(root) = vault.state_root() else {
-        let known = vault.profiles()?;
-        return Ok(known.into_iter().map(|(name, _)| name).collect());
-    };
-    let application = match StateFolder::open(root, FolderOptions::default())? {
-        Some(root) => root.open_child(vault.application())?,
-        None => None,
-    };
-    let mut names = match application {
-        Some(folder) => folder.children()?,
-        None => Vec::new(),
-    };
-    names.sort();
-    Ok(names)
 }

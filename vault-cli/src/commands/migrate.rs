@@ -3,12 +3,12 @@
 use serde::Serialize;
 use vault_core::platform::store::{Persistence, StoreKind};
 use vault_core::refresh::migration::MigrationReport;
-use vault_core::{Error, ErrorKind, Session};
+use vault_core::{Error, Session};
 
-use super::logout::profiles;
+use super::every::every;
 use crate::args;
 use crate::context::Context;
-use crate::failure::{Exit, Failure, Problem};
+use crate::failure::{Exit, Problem};
 use crate::output::visible;
 
 pub(crate) fn run(context: &Context, arguments: &args::Migrate) -> Result<Exit, Problem> {
@@ -25,59 +25,17 @@ pub(crate) fn run(context: &Context, arguments: &args::Migrate) -> Result<Exit, 
         warn_of_option(context, arguments.to);
         return Ok(Exit::Done);
     }
-    let mut rows = Vec::new();
-    let mut exit = Exit::Done;
-    for profile in profiles(&vault)? {
-        // A folder of a name that no profile can have is none.
-        let Ok(session) = vault.session(&profile) else {
-            continue;
-        };
-        // Nor is one in which nobody has ever logged in.
-        if matches!(session.pinned_store(), Ok(None)) {
-            continue;
-        }
-        match go(context, &session, arguments.to) {
-            Ok(moved) => {
-                if !output.json {
-                    output.text(&moved.text())?;
-                }
-                rows.push(Row::Done(moved));
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::NotLoggedIn | ErrorKind::LoggedOut) => {
-            }
-            Err(error) => {
-                let failure = context.explain(&error);
-                if exit == Exit::Done {
-                    exit = failure.exit;
-                }
-                if !output.json {
-                    let message = format!("profile {profile}: {}", failure.message);
-                    output.failure_to_people(&Failure {
-                        message,
-                        ..failure.clone()
-                    });
-                }
-                rows.push(Row::Failed {
-                    profile,
-                    error: failure,
-                });
-            }
-        }
-    }
-    if output.json {
-        output.document(&serde_json::json!({ "profiles": rows }))?;
-    } else if rows.is_empty() {
-        output.note("nobody is logged in");
-    }
+    let exit = every(
+        context,
+        &vault,
+        // In a profile without a store nobody has ever logged in.
+        |session| !matches!(session.pinned_store(), Ok(None)),
+        |session| go(context, session, arguments.to),
+        Moved::text,
+        "nobody is logged in",
+    )?;
     warn_of_option(context, arguments.to);
     Ok(exit)
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Row {
-    Done(Moved),
-    Failed { profile: String, error: Failure },
 }
 
 #[derive(Serialize)]

@@ -2,6 +2,7 @@
 
 mod completions;
 mod doctor;
+mod every;
 mod history;
 mod import;
 mod issuers;
