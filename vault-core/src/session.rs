@@ -1,34 +1,41 @@
 //! A session: one login of one profile, as an application sees it.
 
+mod blocking;
+mod inspection;
+mod request;
+
+pub use blocking::Blocking;
+pub use inspection::{InspectedToken, Inspection};
+pub use request::{Token, TokenOptions};
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use url::Url;
 use vault_platform::store::StoreKind;
 
-use crate::display::{HistoryEntry, LoginState};
-use crate::enrolment::{self, Import, LoginReport};
+use crate::display::HistoryEntry;
+use crate::enrolment::{Import, LoginReport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::identity::{Fingerprint, Generation, LoginId};
+use crate::identity::Fingerprint;
 use crate::login::{LoginInteraction, LoginRequest};
 use crate::oauth::challenge::Verdict;
 use crate::oauth::discovery::discover;
-use crate::profile::{Look, LookedLogin, Profile, Waiting, is_fresh, serving};
+use crate::profile::{Look, Profile, Waiting};
 use crate::proof::{StoreProof, prove};
-use crate::record::{Asked, CacheKey, CachedToken};
+use crate::record::{CacheKey, CachedToken};
 use crate::refresh::ahead::{KeepFresh, keep_fresh};
 use crate::refresh::description::describe;
-use crate::refresh::driver::{self, Request, Supplied};
-use crate::refresh::ending::{self, LogoutReport};
-use crate::refresh::migration::{self, MigrationReport};
-use crate::refresh::policy::RotationPolicy;
+use crate::refresh::driver::{Request, Supplied};
+use crate::refresh::ending::LogoutReport;
+use crate::refresh::migration::MigrationReport;
 use crate::refresh::protocol::Failure;
 use crate::refresh::refresher::{panicked, run_aside};
-use crate::refresh::revocations::{self, RevocationsReport};
-use crate::storage;
+use crate::refresh::revocations::RevocationsReport;
+use crate::refresh::{driver, ending, migration, revocations};
 use crate::token::{AccessToken, RefreshToken};
+use crate::{enrolment, storage};
 
 /// One login of one profile. Cheap to clone; clones share everything.
 ///
@@ -37,168 +44,6 @@ use crate::token::{AccessToken, RefreshToken};
 #[derive(Clone, Debug)]
 pub struct Session {
     pub(crate) profile: Arc<Profile>,
-}
-
-/// What a caller wants of an access token; the default is what the login
-/// itself asked for.
-#[derive(Clone, Debug, Default)]
-pub struct TokenOptions {
-    scope: Vec<String>,
-    resource: Vec<String>,
-    audience: Option<String>,
-    min_valid: Option<Duration>,
-    allow_wider: bool,
-}
-
-impl TokenOptions {
-    /// Asks for a narrower scope (RFC 6749, section 6).
-    #[must_use]
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.scope.push(scope.into());
-        self
-    }
-
-    /// Asks for a token for this resource (RFC 8707).
-    #[must_use]
-    pub fn resource(mut self, resource: &Url) -> Self {
-        self.resource.push(resource.to_string());
-        self
-    }
-
-    /// Asks for a token for this audience, by the parameter `audience` that
-    /// Auth0 and others take instead of RFC 8707's `resource`.
-    #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience = Some(audience.into());
-        self
-    }
-
-    /// Asks for a token that is still valid for this long, as far as the
-    /// server's tokens live long enough.
-    #[must_use]
-    pub fn min_valid(mut self, min_valid: Duration) -> Self {
-        self.min_valid = Some(min_valid);
-        self
-    }
-
-    /// Takes a token for more, too, if one is at hand: for the same resource
-    /// and audience, and of a scope that the server said to hold all that is
-    /// asked for. Saves a refresh; tells the resource a token that can do more
-    /// than it needs.
-    #[must_use]
-    pub fn allow_wider(mut self, allow: bool) -> Self {
-        self.allow_wider = allow;
-        self
-    }
-
-    fn cache_key(&self) -> CacheKey {
-        CacheKey::new(
-            self.resource.iter().cloned(),
-            self.audience.clone(),
-            self.scope.iter().cloned(),
-        )
-    }
-
-    fn asked(&self) -> Asked {
-        Asked {
-            key: self.cache_key(),
-            min_valid: self.min_valid,
-            allow_wider: self.allow_wider,
-        }
-    }
-}
-
-/// An access token and what is known of it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Token {
-    /// The token itself.
-    pub access_token: AccessToken,
-    /// What is left of its life; `None` if the server sets it no end.
-    pub expires_in: Option<Duration>,
-    /// When it expires by the wall clock, in milliseconds since the Unix
-    /// epoch.
-    pub expires_at_ms: Option<u64>,
-    /// What the server granted, where it says so.
-    pub scope: Option<Vec<String>>,
-    /// The thumbprint of the login's DPoP key, which the token is bound to;
-    /// `None` for a bearer token. See [`Session::authorization`].
-    pub jkt: Option<String>,
-    /// Whether this call made the refresh it came from.
-    pub refreshed: bool,
-    /// Why the refresh that was due failed, while this token is still valid.
-    pub served_despite: Option<ErrorKind>,
-}
-
-/// How a session stands, and all that is stored for it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Inspection {
-    /// How the login stands.
-    pub state: LoginState,
-    /// Why the server refused the refresh token, if it did.
-    pub refusal: Option<String>,
-    /// A refresh was sent and its answer has not come, or not yet.
-    pub unconfirmed: bool,
-    /// For how long no process asks the server again.
-    pub backing_off: Option<Duration>,
-    /// The login's identity.
-    pub login_id: LoginId,
-    /// How often its token was refreshed.
-    pub generation: Generation,
-    /// The authorization server.
-    pub issuer: String,
-    /// The OAuth client.
-    pub client_id: String,
-    /// The account's name, where the server told it.
-    pub account: Option<String>,
-    /// The thumbprint of the DPoP key that the tokens are bound to; `None` for
-    /// bearer tokens.
-    pub jkt: Option<String>,
-    /// What the login asked for.
-    pub scope: Vec<String>,
-    /// What the server does with tokens that come again.
-    pub rotation_policy: RotationPolicy,
-    /// The kind of store.
-    pub store: String,
-    /// Who answers as the store.
-    pub provider: String,
-    /// The state folder, unless everything lives in memory.
-    pub folder: Option<std::path::PathBuf>,
-    /// When the login was made, in milliseconds since the Unix epoch.
-    pub logged_in_at_ms: u64,
-    /// When the newest refresh token came, in milliseconds since the Unix
-    /// epoch.
-    pub last_refresh_at_ms: u64,
-    /// The refresh token. Showing it is the caller's decision.
-    pub refresh_token: RefreshToken,
-    /// The access tokens that are stored.
-    pub access_tokens: Vec<InspectedToken>,
-}
-
-/// A stored access token.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct InspectedToken {
-    /// The token. Showing it is the caller's decision.
-    pub token: AccessToken,
-    /// Tells it from others without showing it.
-    pub fingerprint: Fingerprint,
-    /// It was asked for what the login itself asked for.
-    pub is_the_logins_own: bool,
-    /// The scope that was asked for, if it is a narrower one.
-    pub scope: Vec<String>,
-    /// The resources it was asked for.
-    pub resource: Vec<String>,
-    /// The audience it was asked for.
-    pub audience: Option<String>,
-    /// What the server granted, where it says so.
-    pub granted_scope: Option<Vec<String>>,
-    /// What is left of its life; `None` if the server sets it no end.
-    pub expires_in: Option<Duration>,
-    /// When it expires by the wall clock, in milliseconds since the Unix
-    /// epoch.
-    pub expires_at_ms: Option<u64>,
 }
 
 impl Session {
@@ -569,77 +414,6 @@ impl Session {
             served_despite: supplied.failure,
         }
     }
-
-    fn inspection(&self, look: Look) -> Result<Inspection> {
-        let profile = &self.profile;
-        let login = match look {
-            Look::NotLoggedIn => return Err(describe(Failure::NotLoggedIn, &profile.names, None)),
-            Look::LoggedOut | Look::Ended(_) => {
-                return Err(describe(Failure::LoggedOut, &profile.names, None));
-            }
-            Look::Damaged => {
-                return Err(Error::new(
-                    ErrorKind::Corrupted,
-                    "the sealed file is damaged; the next refresh repairs it from the store",
-                ));
-            }
-            Look::Login(login) => *login,
-        };
-        let LookedLogin {
-            key,
-            record,
-            refused,
-            unconfirmed,
-            backing_off,
-            client_refused,
-        } = login;
-        let storage = profile.storage()?;
-        let store = profile.store_in_use()?;
-        let store = store.store();
-        let now = profile.now();
-        Ok(Inspection {
-            state: match &refused {
-                Some(_) => LoginState::LoginRequired,
-                None if unconfirmed && record.settings.policy.strict => {
-                    LoginState::RotationUnconfirmed
-                }
-                None if client_refused => LoginState::ClientRefused,
-                None => LoginState::LoggedIn,
-            },
-            refusal: refused,
-            unconfirmed,
-            backing_off: backing_off.map(|(_, pause)| pause),
-            login_id: key.login,
-            generation: record.generation,
-            issuer: record.settings.issuer,
-            client_id: record.settings.client_id,
-            account: record.settings.account,
-            jkt: record.settings.jkt,
-            scope: record.settings.scope,
-            rotation_policy: record.settings.policy,
-            store: store.kind().to_string(),
-            provider: store.provider(),
-            folder: storage.and_then(|storage| storage.folder.path().map(Into::into)),
-            logged_in_at_ms: record.settings.logged_in.wall_ms,
-            last_refresh_at_ms: record.refreshed.wall_ms,
-            refresh_token: record.refresh_token,
-            access_tokens: record
-                .access_tokens
-                .into_iter()
-                .map(|cached| InspectedToken {
-                    fingerprint: Fingerprint::of(cached.token.expose()),
-                    expires_in: cached.life.left(&now),
-                    expires_at_ms: cached.life.ends_at_wall_ms(),
-                    is_the_logins_own: cached.key.is_the_logins_own(),
-                    scope: cached.key.scope,
-                    resource: cached.key.resource,
-                    audience: cached.key.audience,
-                    granted_scope: cached.granted_scope,
-                    token: cached.token,
-                })
-                .collect(),
-        })
-    }
 }
 
 fn supplied(token: CachedToken) -> Supplied {
@@ -702,156 +476,4 @@ async fn serve(
         }
     }
     driver::refresh(profile, request, deadline, reply).await;
-}
-
-/// The session's methods for callers without an asynchronous runtime.
-///
-/// A valid token that is stored already costs no thread of the refresher.
-/// Don't call these from an asynchronous task: they block it.
-#[derive(Clone, Copy, Debug)]
-pub struct Blocking<'a>(pub(crate) &'a Session);
-
-impl Blocking<'_> {
-    /// See [`Session::access_token`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.token(&TokenOptions::default())?.access_token)
-    }
-
-    /// See [`Session::token`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn token(&self, options: &TokenOptions) -> Result<Token> {
-        let asked = options.asked();
-        let profile = &self.0.profile;
-        if let Some(cached) = profile.cached(&asked) {
-            return Ok(self.0.present(supplied(cached)));
-        }
-        let now = profile.now();
-        if let Look::Login(login) = self.look()?
-            && let Some(cached) = serving(login.record.tokens(), &asked, &now)
-            && is_fresh(cached, asked.min_valid, &now)
-        {
-            return Ok(self.0.present(supplied(cached.clone())));
-        }
-        pollster::block_on(self.0.token(options))
-    }
-
-    /// See [`Session::replace`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn replace(&self, refused: &AccessToken, options: &TokenOptions) -> Result<Token> {
-        pollster::block_on(self.0.replace(refused, options))
-    }
-
-    /// See [`Session::refused`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn refused(
-        &self,
-        refused: &AccessToken,
-        verdict: &Verdict,
-        options: &TokenOptions,
-    ) -> Result<Token> {
-        pollster::block_on(self.0.refused(refused, verdict, options))
-    }
-
-    /// See [`Session::refresh_now`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn refresh_now(&self, options: &TokenOptions) -> Result<Token> {
-        pollster::block_on(self.0.refresh_now(options))
-    }
-
-    /// See [`Session::login`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn login(
-        &self,
-        request: LoginRequest,
-        interaction: Arc<dyn LoginInteraction>,
-    ) -> Result<LoginReport> {
-        pollster::block_on(self.0.login(request, interaction))
-    }
-
-    /// See [`Session::import`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn import(&self, import: Import, token: RefreshToken) -> Result<LoginReport> {
-        pollster::block_on(self.0.import(import, token))
-    }
-
-    /// See [`Session::logout`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn logout(&self, revoke: bool) -> Result<LogoutReport> {
-        pollster::block_on(self.0.logout(revoke))
-    }
-
-    /// See [`Session::migrate`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn migrate(&self, to: StoreKind) -> Result<MigrationReport> {
-        pollster::block_on(self.0.migrate(to))
-    }
-
-    /// See [`Session::inspect`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn inspect(&self) -> Result<Inspection> {
-        let look = self.look()?;
-        self.0.inspection(look)
-    }
-
-    /// See [`Session::prove_store`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn prove_store(&self) -> Result<StoreProof> {
-        pollster::block_on(self.0.prove_store())
-    }
-
-    /// See [`Session::reach_server`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn reach_server(&self) -> Result<String> {
-        pollster::block_on(self.0.reach_server())
-    }
-
-    /// See [`Session::retry_revocations`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn retry_revocations(&self) -> Result<RevocationsReport> {
-        pollster::block_on(self.0.retry_revocations())
-    }
-
-    pub(crate) fn look(&self) -> Result<Look> {
-        pollster::block_on(self.0.profile.look(Waiting::Thread))
-    }
 }

@@ -1,0 +1,139 @@
+//! What others are told of a refresh: the caller, those who wait, and people.
+
+use super::{Driver, Supplied};
+use crate::display::{HistoryEntry, LoginState, ProfileSummary};
+use crate::error::{Error, ErrorKind, Result};
+use crate::refresh::claim::Claim;
+use crate::refresh::description::describe;
+use crate::refresh::protocol::{Event, Failure, Outcome};
+use crate::shared::refusals::Reason;
+
+impl Driver {
+    pub(super) fn share_failure(&mut self, failure: Failure) -> Event {
+        self.failure = Some(failure);
+        let (Some(storage), Ok(name)) = (&self.storage, self.request_name()) else {
+            return Event::Done;
+        };
+        let (shared, now) = (&storage.shared, self.profile.now());
+        let pause = match failure {
+            // What was refused to this request may be granted to another.
+            Failure::RequestRefused => {
+                let reason = Reason::of_code(self.refusal.as_deref().unwrap_or_default());
+                shared.share_refusal(name, reason, self.retry_after, &now)
+            }
+            failure => shared.share_failure(failure, self.retry_after, &now),
+        };
+        self.retry_after = Some(pause).filter(|pause| !pause.is_zero());
+        Event::Done
+    }
+
+    /// What the request is called among processes.
+    pub(super) fn request_name(&self) -> Result<u64> {
+        let boot = self.profile.now().boot;
+        Ok(self.request.asked.key.name(&self.key()?.key, boot))
+    }
+
+    /// Writes what people read. A failure that changed nothing leaves no trace.
+    pub(super) fn write_display(&self) -> Result<()> {
+        let storage = self.storage()?;
+        let now = self.stamp();
+        let key = self.key()?;
+        let entry = |outcome, generation| {
+            HistoryEntry::new(now.wall_ms, "refresh", outcome, key.login, generation)
+        };
+        if self.committed
+            && let Some(received) = &self.received
+        {
+            entry("ok", received.generation).append(&storage.folder, true)?;
+            return ProfileSummary::of(&storage, received, LoginState::LoggedIn)
+                .write(&storage.folder);
+        }
+        let generation = self
+            .claim
+            .as_ref()
+            .and_then(Claim::record)
+            .map(|record| record.generation);
+        let generation = generation.unwrap_or_default();
+        match self.failure {
+            Some(Failure::LoginRequired) => {
+                entry("refused", generation).append(&storage.folder, true)?;
+                ProfileSummary::restate(&storage.folder, LoginState::LoginRequired)
+            }
+            Some(Failure::RotationUnconfirmed) => {
+                entry("unconfirmed", generation).append(&storage.folder, true)?;
+                ProfileSummary::restate(&storage.folder, LoginState::RotationUnconfirmed)
+            }
+            Some(Failure::ClientRefused) => {
+                ProfileSummary::restate(&storage.folder, LoginState::ClientRefused)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn finish(mut self, outcome: Outcome) {
+        let supplied = match (outcome, self.token.take()) {
+            (Outcome::Adopted, Some(token)) => Ok(Supplied {
+                token,
+                refreshed: false,
+                failure: None,
+            }),
+            (Outcome::Refreshed, Some(token)) => Ok(Supplied {
+                token,
+                refreshed: true,
+                failure: None,
+            }),
+            (Outcome::ServedValid(failure), Some(token)) => Ok(Supplied {
+                token,
+                refreshed: false,
+                failure: Some(self.describe(failure).kind()),
+            }),
+            (Outcome::Failed(failure), _) => Err(self.describe(failure)),
+            _ => Err(Error::new(
+                ErrorKind::Internal,
+                "a refresh ended without a token",
+            )),
+        };
+        self.answer(supplied);
+    }
+
+    pub(super) fn describe(&mut self, failure: Failure) -> Error {
+        match self.error.take() {
+            Some(error) if failure != Failure::LockTimeout => match failure {
+                Failure::RotationUnconfirmed => {
+                    describe(failure, &self.profile.names, None).because(error)
+                }
+                _ => error.after(self.retry_after),
+            },
+            _ if failure == Failure::RequestRefused => self.refused_before(),
+            _ => describe(failure, &self.profile.names, self.retry_after),
+        }
+    }
+
+    /// The server refused this very request a while ago.
+    pub(super) fn refused_before(&self) -> Error {
+        let error = describe(
+            Failure::RequestRefused,
+            &self.profile.names,
+            self.retry_after,
+        );
+        let now = self.profile.now();
+        let known = self.profile.known_key().and_then(|key| {
+            let name = self.request.asked.key.name(&key.key, now.boot);
+            self.storage.as_ref()?.shared.refusal_of(name, &now)
+        });
+        match known.and_then(|(reason, _)| reason.code()) {
+            Some(code) => {
+                let message = format!("{error}; it said {code}");
+                Error::new(error.kind(), message).after(self.retry_after)
+            }
+            None => error,
+        }
+    }
+
+    pub(super) fn answer(&mut self, supplied: Result<Supplied>) {
+        if let Some(reply) = self.reply.take() {
+            // A caller that went away takes nothing back.
+            drop(reply.send(supplied));
+        }
+    }
+}

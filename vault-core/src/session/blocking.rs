@@ -1,0 +1,169 @@
+//! The session for callers without an asynchronous runtime.
+
+use std::sync::Arc;
+
+use vault_platform::store::StoreKind;
+
+use super::{Inspection, Session, Token, TokenOptions, supplied};
+use crate::enrolment::{Import, LoginReport};
+use crate::error::Result;
+use crate::login::{LoginInteraction, LoginRequest};
+use crate::oauth::challenge::Verdict;
+use crate::profile::{Look, Waiting, is_fresh, serving};
+use crate::proof::StoreProof;
+use crate::refresh::ending::LogoutReport;
+use crate::refresh::migration::MigrationReport;
+use crate::refresh::revocations::RevocationsReport;
+use crate::token::{AccessToken, RefreshToken};
+
+/// The session's methods for callers without an asynchronous runtime.
+///
+/// A valid token that is stored already costs no thread of the refresher.
+/// Don't call these from an asynchronous task: they block it.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocking<'a>(pub(crate) &'a Session);
+
+impl Blocking<'_> {
+    /// See [`Session::access_token`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn access_token(&self) -> Result<AccessToken> {
+        Ok(self.token(&TokenOptions::default())?.access_token)
+    }
+
+    /// See [`Session::token`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn token(&self, options: &TokenOptions) -> Result<Token> {
+        let asked = options.asked();
+        let profile = &self.0.profile;
+        if let Some(cached) = profile.cached(&asked) {
+            return Ok(self.0.present(supplied(cached)));
+        }
+        let now = profile.now();
+        if let Look::Login(login) = self.look()?
+            && let Some(cached) = serving(login.record.tokens(), &asked, &now)
+            && is_fresh(cached, asked.min_valid, &now)
+        {
+            return Ok(self.0.present(supplied(cached.clone())));
+        }
+        pollster::block_on(self.0.token(options))
+    }
+
+    /// See [`Session::replace`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn replace(&self, refused: &AccessToken, options: &TokenOptions) -> Result<Token> {
+        pollster::block_on(self.0.replace(refused, options))
+    }
+
+    /// See [`Session::refused`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn refused(
+        &self,
+        refused: &AccessToken,
+        verdict: &Verdict,
+        options: &TokenOptions,
+    ) -> Result<Token> {
+        pollster::block_on(self.0.refused(refused, verdict, options))
+    }
+
+    /// See [`Session::refresh_now`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn refresh_now(&self, options: &TokenOptions) -> Result<Token> {
+        pollster::block_on(self.0.refresh_now(options))
+    }
+
+    /// See [`Session::login`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn login(
+        &self,
+        request: LoginRequest,
+        interaction: Arc<dyn LoginInteraction>,
+    ) -> Result<LoginReport> {
+        pollster::block_on(self.0.login(request, interaction))
+    }
+
+    /// See [`Session::import`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn import(&self, import: Import, token: RefreshToken) -> Result<LoginReport> {
+        pollster::block_on(self.0.import(import, token))
+    }
+
+    /// See [`Session::logout`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn logout(&self, revoke: bool) -> Result<LogoutReport> {
+        pollster::block_on(self.0.logout(revoke))
+    }
+
+    /// See [`Session::migrate`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn migrate(&self, to: StoreKind) -> Result<MigrationReport> {
+        pollster::block_on(self.0.migrate(to))
+    }
+
+    /// See [`Session::inspect`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn inspect(&self) -> Result<Inspection> {
+        let look = self.look()?;
+        self.0.inspection(look)
+    }
+
+    /// See [`Session::prove_store`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn prove_store(&self) -> Result<StoreProof> {
+        pollster::block_on(self.0.prove_store())
+    }
+
+    /// See [`Session::reach_server`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn reach_server(&self) -> Result<String> {
+        pollster::block_on(self.0.reach_server())
+    }
+
+    /// See [`Session::retry_revocations`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn retry_revocations(&self) -> Result<RevocationsReport> {
+        pollster::block_on(self.0.retry_revocations())
+    }
+
+    pub(crate) fn look(&self) -> Result<Look> {
+        pollster::block_on(self.0.profile.look(Waiting::Thread))
+    }
+}
