@@ -68,6 +68,14 @@ impl CacheKey {
         }
     }
 
+    /// Whether it asks for the same as `other`, whatever key the tokens are
+    /// bound to.
+    pub(crate) fn asks_the_same(&self, other: &Self) -> bool {
+        self.resource == other.resource
+            && self.audience == other.audience
+            && self.scope == other.scope
+    }
+
     /// Whether it asks for what the login asked for. Which key the token is
     /// bound to does not matter here: that too is the login's.
     pub(crate) fn is_the_logins_own(&self) -> bool {

@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use vault_platform::clock::Now;
+use vault_platform::clock::{BootId, Now};
 
 /// A moment, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamp {
-    boot: String,
+    #[serde(with = "hexadecimal")]
+    boot: BootId,
     since_boot_ms: u64,
     pub(crate) wall_ms: u64,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Stamp {
 impl From<&Now> for Stamp {
     fn from(now: &Now) -> Self {
         Self {
-            boot: HEXLOWER.encode(&now.boot.0),
+            boot: now.boot,
             since_boot_ms: milliseconds(now.since_boot),
             wall_ms: milliseconds(now.wall),
         }
@@ -39,6 +39,33 @@ impl Stamp {
             now.wall_ms.checked_sub(self.wall_ms)
         };
         milliseconds.map(Duration::from_millis)
+    }
+
+    /// When this was by the clock since boot; `None` if it was in another boot.
+    pub(crate) fn since_boot(&self, now: &Now) -> Option<Duration> {
+        (self.boot == now.boot).then(|| Duration::from_millis(self.since_boot_ms))
+    }
+}
+
+/// A boot id in hexadecimal digits. What is none belongs to no boot, so that
+/// the wall clock decides.
+mod hexadecimal {
+    use data_encoding::HEXLOWER;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use vault_platform::clock::BootId;
+
+    pub(super) fn serialize<S: Serializer>(boot: &BootId, to: S) -> Result<S::Ok, S::Error> {
+        HEXLOWER.encode(&boot.0).serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<BootId, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok();
+        Ok(BootId(
+            bytes
+                .and_then(|bytes| bytes.try_into().ok())
+                .unwrap_or_default(),
+        ))
     }
 }
 

@@ -2,7 +2,10 @@
 //! key once it is read, and the access tokens that may be handed out without
 //! asking anyone.
 
-use std::collections::HashMap;
+mod cache;
+
+pub(crate) use cache::{access_facts, is_fresh, serving};
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,14 +14,13 @@ use vault_platform::exit::ForkMark;
 use vault_platform::folder::{FolderOptions, StateFolder};
 use vault_platform::store::{StoreError, StoreKind, StoreWorker};
 
+use self::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fault;
 use crate::http::Http;
-use crate::identity::{Fingerprint, LoginId};
+use crate::identity::LoginId;
 use crate::oauth::dpop::Learnt;
-use crate::record::{Asked, CacheKey, CachedToken, KeyItem, LoginRecord, fingerprint};
-use crate::refresh::policy;
-use crate::refresh::protocol::{Access, Failure};
+use crate::record::{Asked, CachedToken, KeyItem, LoginRecord, fingerprint};
+use crate::refresh::protocol::Failure;
 use crate::settings::Settings;
 use crate::storage::{self, Names, SealedReading, Storage};
 
@@ -36,27 +38,6 @@ pub(crate) struct Profile {
     /// What servers have told about proofs.
     pub(crate) learnt: Learnt,
 }
-
-/// Access tokens as read at one version of the stored state.
-#[derive(Debug, Default)]
-struct Cache {
-    source: Option<(Arc<Storage>, u64)>,
-    tokens: HashMap<CacheKey, CachedToken>,
-    place_checked: Duration,
-}
-
-impl Cache {
-    fn serving(&self, asked: &Asked, now: &Now) -> Option<&CachedToken> {
-        if !asked.allow_wider && !fault::is_injected(fault::ADOPT_ANOTHER_KEY) {
-            return self.tokens.get(&asked.key);
-        }
-        serving(self.tokens.values(), asked, now)
-    }
-}
-
-/// How often the folder is compared with its path: a folder that was removed
-/// has counters that never move again.
-const PLACE_CHECK: Duration = Duration::from_secs(1);
 
 /// Who waits while the store is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -442,13 +423,7 @@ impl Profile {
     // The cache.
 
     fn remember(&self, storage: &Arc<Storage>, version: Option<u64>, record: &LoginRecord) {
-        let mut cache = lock(&self.cache);
-        cache.source = version.map(|version| (storage.clone(), version));
-        cache.tokens = record
-            .tokens()
-            .map(|cached| (cached.key.bound_to(None), cached.clone()))
-            .collect();
-        cache.place_checked = self.settings.clock.since_boot();
+        *lock(&self.cache) = Cache::new(storage, version, record, &self.now());
     }
 
     /// How many refreshes of any process were ever begun, as far as this
@@ -468,88 +443,16 @@ impl Profile {
     /// A token from memory that has not expired, however little is left of it.
     pub(crate) fn cached_while_valid(&self, asked: &Asked) -> Option<CachedToken> {
         let cache = lock(&self.cache);
-        let (storage, version) = cache.source.as_ref()?;
-        if storage.shared.version() != Some(*version) {
-            return None;
-        }
-        let now = self.now();
-        let cached = cache.serving(asked, &now)?;
-        let left = cached.life.left(&now);
-        left.is_none_or(|left| !left.is_zero())
-            .then(|| cached.clone())
+        cache.valid(asked, &self.now()).cloned()
     }
 
-    /// Step 1 of the protocol: a token from memory, if nothing has moved since
-    /// it was read. No lock of the file system, no store, no network.
-    pub(crate) fn cached(&self, asked: &Asked) -> Option<CachedToken> {
+    /// Step 1 of the protocol: what `take` takes of a token from memory, if
+    /// nothing has moved since it was read. No lock of the file system, no
+    /// store, no network.
+    pub(crate) fn cached<T>(&self, asked: &Asked, take: fn(&CachedToken) -> T) -> Option<T> {
         let mut cache = lock(&self.cache);
-        let (storage, version) = cache.source.as_ref()?;
-        if storage.shared.version() != Some(*version) {
-            return None;
-        }
-        let now = self.now();
-        let cached = cache.serving(asked, &now)?;
-        if !is_fresh(cached, asked.min_valid, &now) {
-            return None;
-        }
-        let cached = cached.clone();
-        if now.since_boot.saturating_sub(cache.place_checked) > PLACE_CHECK {
-            if !storage.folder.is_in_place() {
-                cache.source = None;
-                return None;
-            }
-            cache.place_checked = now.since_boot;
-        }
-        Some(cached)
+        cache.fresh(asked, &*self.settings.clock).map(take)
     }
-}
-
-/// Whether enough of a token's life is left: what the caller asks for, as far
-/// as a token of this lifetime can give it.
-pub(crate) fn is_fresh(cached: &CachedToken, min_valid: Option<Duration>, now: &Now) -> bool {
-    let (Some(left), Some(lifetime)) = (cached.life.left(now), cached.life.lifetime()) else {
-        return true;
-    };
-    let mandatory = policy::mandatory_window(lifetime);
-    let asked = min_valid
-        .unwrap_or_default()
-        .min(lifetime.saturating_sub(mandatory));
-    left > mandatory.max(asked)
-}
-
-/// Of several tokens the one for the caller: what was made for this request;
-/// where the caller allows it and that one is not fresh, one for more. The
-/// tokens are all bound to the login's key, of which a request says nothing.
-pub(crate) fn serving<'a>(
-    tokens: impl Iterator<Item = &'a CachedToken> + Clone,
-    asked: &Asked,
-    now: &Now,
-) -> Option<&'a CachedToken> {
-    if fault::is_injected(fault::ADOPT_ANOTHER_KEY) {
-        return tokens.max_by_key(|cached| cached.life.left(now));
-    }
-    let exact = tokens
-        .clone()
-        .find(|cached| cached.key.bound_to(None) == asked.key);
-    let is_fresh = |cached: &&CachedToken| is_fresh(cached, asked.min_valid, now);
-    if !asked.allow_wider || exact.as_ref().is_some_and(is_fresh) {
-        return exact;
-    }
-    let covers = |cached: &&CachedToken| {
-        let granted = cached.granted_scope.as_deref();
-        asked.key.is_covered_by(&cached.key.bound_to(None), granted)
-    };
-    tokens.filter(covers).find(is_fresh).or(exact)
-}
-
-/// The facts about a cached token that the protocol decides by.
-pub(crate) fn access_facts(record: &LoginRecord, asked: &Asked, now: &Now) -> Option<Access> {
-    let cached = serving(record.tokens(), asked, now)?;
-    Some(Access {
-        fingerprint: Fingerprint::of(cached.token.expose()),
-        fresh: is_fresh(cached, asked.min_valid, now),
-        valid: cached.life.left(now).is_none_or(|left| !left.is_zero()),
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

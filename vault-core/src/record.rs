@@ -299,6 +299,12 @@ pub(crate) struct CachedToken {
     pub(crate) granted_scope: Option<Vec<String>>,
 }
 
+impl CachedToken {
+    pub(crate) fn token(&self) -> AccessToken {
+        self.token.clone()
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct CachedTokenLine {
     #[serde(flatten)]

@@ -24,7 +24,7 @@ use crate::oauth::challenge::Verdict;
 use crate::oauth::discovery::discover;
 use crate::profile::{Look, Profile, Waiting};
 use crate::proof::{StoreProof, prove};
-use crate::record::{CacheKey, CachedToken};
+use crate::record::{Asked, CacheKey, CachedToken};
 use crate::refresh::ahead::{KeepFresh, keep_fresh};
 use crate::refresh::description::describe;
 use crate::refresh::driver::{Request, Supplied};
@@ -77,7 +77,10 @@ impl Session {
     /// The token is a bearer credential, unless the login was made with DPoP:
     /// send it only to the API it is for.
     pub async fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.token(&TokenOptions::default()).await?.access_token)
+        match self.profile.cached(&Asked::default(), CachedToken::token) {
+            Some(token) => Ok(token),
+            None => Ok(self.token(&TokenOptions::default()).await?.access_token),
+        }
     }
 
     /// A valid access token with what is known of it.
@@ -87,7 +90,7 @@ impl Session {
     /// As [`Session::access_token`].
     pub async fn token(&self, options: &TokenOptions) -> Result<Token> {
         let asked = options.asked();
-        match self.profile.cached(&asked) {
+        match self.profile.cached(&asked, CachedToken::clone) {
             Some(cached) => Ok(self.present(supplied(cached))),
             None => {
                 let request = Request {
@@ -454,7 +457,7 @@ async fn serve(
         return;
     }
     if request.refused.is_none() {
-        if let Some(cached) = profile.cached(&request.asked) {
+        if let Some(cached) = profile.cached(&request.asked, CachedToken::clone) {
             drop(reply.send(Ok(supplied(cached))));
             return;
         }

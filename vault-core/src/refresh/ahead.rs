@@ -76,7 +76,7 @@ async fn current(profile: &Profile, key: &CacheKey) -> Option<CachedToken> {
         key: key.clone(),
         ..Asked::default()
     };
-    if let Some(cached) = profile.cached(&asked) {
+    if let Some(cached) = profile.cached(&asked, CachedToken::clone) {
         return Some(cached);
     }
     match profile.look(Waiting::Task).await {

@@ -11,6 +11,7 @@ use crate::login::{LoginInteraction, LoginRequest};
 use crate::oauth::challenge::Verdict;
 use crate::profile::{Look, Waiting, is_fresh, serving};
 use crate::proof::StoreProof;
+use crate::record::{Asked, CachedToken};
 use crate::refresh::ending::LogoutReport;
 use crate::refresh::migration::MigrationReport;
 use crate::refresh::revocations::RevocationsReport;
@@ -30,7 +31,10 @@ impl Blocking<'_> {
     ///
     /// As there.
     pub fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.token(&TokenOptions::default())?.access_token)
+        match self.0.profile.cached(&Asked::default(), CachedToken::token) {
+            Some(token) => Ok(token),
+            None => Ok(self.token(&TokenOptions::default())?.access_token),
+        }
     }
 
     /// See [`Session::token`].
@@ -41,7 +45,7 @@ impl Blocking<'_> {
     pub fn token(&self, options: &TokenOptions) -> Result<Token> {
         let asked = options.asked();
         let profile = &self.0.profile;
-        if let Some(cached) = profile.cached(&asked) {
+        if let Some(cached) = profile.cached(&asked, CachedToken::clone) {
             return Ok(self.0.present(supplied(cached)));
         }
         let now = profile.now();
