@@ -34,6 +34,7 @@ use crate::http::Http;
 use crate::oauth::Endpoints;
 use crate::oauth::client::Client;
 use crate::oauth::dpop::Prover;
+#[cfg(feature = "openid")]
 use crate::oauth::id_token::{self, Expected};
 use crate::oauth::jwt::Claims;
 use crate::oauth::revocation::revoke;
@@ -83,7 +84,7 @@ pub trait LoginInteraction: Send + Sync {
 ///
 /// - [`ErrorKind::NotOffered`]: the server lacks the flow, or PKCE with S256.
 /// - [`ErrorKind::InvalidInput`]: the request can't be made so, or the port is
-///   taken.
+///   taken, or the scope `openid` is asked for and the feature is not built.
 /// - [`ErrorKind::StateMismatch`], [`ErrorKind::IssuerMismatch`]: a redirect
 ///   came that does not belong to this login, or not from this server.
 /// - [`ErrorKind::AccessDenied`], [`ErrorKind::LoginExpired`]: the person or
@@ -113,6 +114,13 @@ pub(crate) async fn run(
         return Err(Error::new(ErrorKind::NotOffered, message));
     }
     request.own_parameters()?;
+    if cfg!(not(feature = "openid")) && request.asks_openid() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "this program was built without the feature `openid` of vault-core, so it can't check \
+             who logs in: ask for other scopes than `openid`",
+        ));
+    }
     let flow = Context {
         http,
         endpoints,
@@ -172,6 +180,17 @@ impl Context<'_> {
         }
     }
 
+    /// Nobody was asked: see [`run`].
+    #[cfg(not(feature = "openid"))]
+    async fn who(
+        &self,
+        _tokens: &TokenResponse,
+        _nonce: Option<&SecretString>,
+    ) -> Result<Option<Claims>, Error> {
+        Ok(None)
+    }
+
+    #[cfg(feature = "openid")]
     async fn who(
         &self,
         tokens: &TokenResponse,

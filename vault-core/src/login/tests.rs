@@ -133,6 +133,23 @@ fn request(flow: Flow) -> LoginRequest {
         .flow(flow)
 }
 
+#[cfg(not(feature = "openid"))]
+#[tokio::test]
+async fn a_login_that_nobody_can_check_is_refused_before_a_person_is_asked() {
+    let server = Server::new([]);
+    for flow in [Flow::Browser, Flow::Device] {
+        let person = Person::default();
+        let request = request(flow).scope("openid");
+        let refused = run(&http(), &server.endpoints(), &request, &CLIENT, &person)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        assert!(refused.to_string().contains("`openid`"), "{refused}");
+        assert!(person.opened.lock().unwrap().is_empty());
+    }
+    assert!(server.seen.lock().unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn a_browser_login_ends_with_tokens_and_a_page_that_says_so() {
     let server = Server::new([(200, TOKENS)]);

@@ -13,6 +13,7 @@ pub(crate) mod client;
 pub(crate) mod discovery;
 pub(crate) mod dpop;
 pub(crate) mod form;
+#[cfg(feature = "openid")]
 pub(crate) mod id_token;
 pub(crate) mod jwt;
 pub(crate) mod lenient;
