@@ -69,6 +69,10 @@ pub struct ProfileSummary {
     pub logged_in_at_ms: u64,
     /// When the newest refresh token came.
     pub last_refresh_at_ms: u64,
+    /// The hosts that the login is bound to. What a helper may answer is read
+    /// from the sealed file, not from here.
+    #[serde(default)]
+    pub bound_hosts: Vec<String>,
 }
 
 impl ProfileSummary {
@@ -89,6 +93,7 @@ impl ProfileSummary {
             generation: record.generation.0,
             logged_in_at_ms: settings.logged_in.wall_ms,
             last_refresh_at_ms: record.refreshed.wall_ms,
+            bound_hosts: settings.bound_hosts.clone(),
         }
     }
 

@@ -11,6 +11,7 @@ use vault_platform::lock::LockGuard;
 use vault_platform::secret::SecretString;
 use vault_platform::store::StoreError;
 
+use crate::bound_host::BoundHost;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LoginId;
 use crate::known_servers::KnownServer;
@@ -43,6 +44,9 @@ pub struct LoginReport {
     pub provider: String,
     /// Another process made the login while this one waited.
     pub shared: bool,
+    /// Hosts that the login before was bound to and this one is not, because
+    /// it is not known to be the same account's.
+    pub unbound: Vec<BoundHost>,
 }
 
 /// Where an imported refresh token is to be sent.
@@ -193,9 +197,11 @@ async fn make_login(
         ca_certificates: profile.settings.ca_certificates.clone(),
         jkt: dpop_key.as_ref().map(|key| key.thumbprint().to_owned()),
         described,
+        // The login before says which.
+        bound_hosts: Vec::new(),
     };
     check_account(profile, &settings, interaction).await?;
-    let report = report(storage, &settings, false);
+    let mut report = report(storage, &settings, false);
     let tokens = NewTokens::Granted(tokens, refresh_token, sent_at);
     let deadline = Instant::now() + LOCK_PATIENCE;
     let new = NewLogin {
@@ -204,7 +210,7 @@ async fn make_login(
         credential,
         dpop_key,
     };
-    install(profile, storage, new, deadline).await?;
+    report.unbound = install(profile, storage, new, deadline).await?;
     Ok(report)
 }
 
@@ -249,13 +255,15 @@ pub(crate) async fn import(
         ca_certificates: profile.settings.ca_certificates.clone(),
         jkt: None,
         described,
+        // The login before says which.
+        bound_hosts: Vec::new(),
     };
     let deadline = Instant::now() + LOCK_PATIENCE;
     let Some(_login_lock) = poll_login_lock(&storage, deadline).await? else {
         return Err(login_under_way());
     };
     let storage = as_it_stands_now(profile, storage).await?;
-    let report = report(&storage, &settings, false);
+    let mut report = report(&storage, &settings, false);
     let tokens = NewTokens::Imported(token);
     let new = NewLogin {
         settings,
@@ -263,7 +271,7 @@ pub(crate) async fn import(
         credential,
         dpop_key: None,
     };
-    install(profile, &storage, new, deadline).await?;
+    report.unbound = install(profile, &storage, new, deadline).await?;
     Ok(report)
 }
 
@@ -292,6 +300,7 @@ fn report(storage: &Storage, settings: &LoginSettings, shared: bool) -> LoginRep
         store: store.kind().to_string(),
         provider: store.provider(),
         shared,
+        unbound: Vec::new(),
     }
 }
 

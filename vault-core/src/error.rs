@@ -110,6 +110,8 @@ pub enum ErrorKind {
     /// Another profile of this vault already holds this refresh token: two
     /// profiles that rotate one token log each other out.
     TokenInUse,
+    /// The login is not bound to the host that a tool asks a token for.
+    HostNotBound,
     /// A name, a token or an option that can't be used.
     InvalidInput,
     /// The vault was closed, or the refresher ended.

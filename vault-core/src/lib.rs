@@ -20,6 +20,7 @@
 //! This crate never touches a terminal and reads no environment variable.
 
 pub mod authorization;
+pub mod bound_host;
 pub(crate) mod cache_key;
 pub mod display;
 pub mod enrolment;
@@ -44,6 +45,7 @@ pub(crate) mod storage;
 pub mod token;
 pub mod vault;
 
+pub use bound_host::BoundHost;
 pub use error::{Error, ErrorKind, Result};
 pub use session::Session;
 pub use token::{AccessToken, RefreshToken};

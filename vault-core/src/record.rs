@@ -297,6 +297,9 @@ pub(crate) struct CachedToken {
     pub(crate) life: Life,
     /// What the server granted, where it says so.
     pub(crate) granted_scope: Option<Vec<String>>,
+    /// A tool said that its server refused the token: the tool is to be given
+    /// another one.
+    pub(crate) refused: bool,
 }
 
 impl CachedToken {
@@ -312,6 +315,8 @@ struct CachedTokenLine {
     token: SecretText,
     life: Life,
     granted_scope: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    refused: bool,
 }
 
 const UNREADABLE_FILE: RecordError = RecordError::Unreadable {
@@ -363,6 +368,10 @@ pub(crate) struct LoginSettings {
     /// The age of `endpoints`; absent where the server did not tell them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) described: Option<Described>,
+    /// The hosts whose tools may be given an access token, as
+    /// [`BoundHost`](crate::BoundHost) writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) bound_hosts: Vec<String>,
 }
 
 /// When a server described itself, and for how long that is good.
@@ -423,6 +432,7 @@ impl LoginRecord {
                     token: secret_text(cached.token.expose()),
                     life: cached.life.clone(),
                     granted_scope: cached.granted_scope.clone(),
+                    refused: cached.refused,
                 })
                 .collect(),
             settings: self.settings.clone(),
@@ -445,6 +455,7 @@ impl LoginRecord {
                     token: AccessToken::new(cached.token.0),
                     life: cached.life,
                     granted_scope: cached.granted_scope,
+                    refused: cached.refused,
                 })
                 .collect(),
             settings: line.settings,

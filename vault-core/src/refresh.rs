@@ -4,10 +4,11 @@
 //! [`protocol`] decides, as pure state machines over facts; [`policy`] holds
 //! the numbers. The other modules act: `claim` is the right to spend a token,
 //! `driver` carries out a refresh, `install` a login, `ending` a logout,
-//! `migration` a move to another store, and `refresher` is the thread on which
+//! `alteration` a change of what is bound to it, `migration` a move to another store, and `refresher` is the thread on which
 //! they run.
 
 pub mod ahead;
+pub(crate) mod alteration;
 pub(crate) mod claim;
 pub(crate) mod description;
 pub(crate) mod driver;

@@ -1,5 +1,6 @@
 //! A session: one login of one profile, as an application sees it.
 
+mod binding;
 mod blocking;
 mod inspection;
 mod request;

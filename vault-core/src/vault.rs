@@ -10,6 +10,7 @@ use vault_platform::folder::{FolderOptions, StateFolder};
 use vault_platform::store::encrypted_file::{self, EncryptedFileStore};
 use vault_platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
 
+use crate::bound_host::BoundHost;
 use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::HttpOptions;
@@ -133,6 +134,68 @@ impl Vault {
         }
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(found)
+    }
+
+    /// The names of the profiles of this application that have a folder, in
+    /// order, whether anybody is logged in or not. Asks no store.
+    ///
+    /// # Errors
+    ///
+    /// If the application's folder can't be read.
+    pub fn profile_names(&self) -> Result<Vec<String>> {
+        let Some(root) = &self.settings.root else {
+            let known = self.profiles()?;
+            return Ok(known.into_iter().map(|(name, _)| name).collect());
+        };
+        let options = FolderOptions {
+            allow_network_file_system: self.settings.allow_network_file_system,
+        };
+        let application = match StateFolder::open(root, options)? {
+            Some(root) => root.open_child(&self.application)?,
+            None => None,
+        };
+        let mut names = match application {
+            Some(folder) => folder.children()?,
+            None => Vec::new(),
+        };
+        // A folder of a name that no profile can have is none.
+        names.retain(|name| check_name("profile", name).is_ok());
+        names.sort();
+        Ok(names)
+    }
+
+    /// The sessions that are bound to a host, by profile: which tools of that
+    /// host may be given whose token. What a login is bound to stands in its
+    /// sealed file, so this opens each profile; it blocks meanwhile. One that
+    /// can't be opened and was not bound to the host, as far as is known, is
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// If the application's folder can't be read, or a profile can't that was
+    /// bound to the host.
+    pub fn sessions_bound_to(&self, host: &BoundHost) -> Result<Vec<Session>> {
+        let mut bound = Vec::new();
+        for name in self.profile_names()? {
+            let session = self.session(&name)?;
+            match session.blocking().inspect() {
+                Ok(stored) if stored.bound_hosts.contains(host) => bound.push(session),
+                Ok(_) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotLoggedIn | ErrorKind::LoggedOut) => {}
+                Err(error) if self.was_bound(&name, host) => return Err(error),
+                Err(error) => tracing::debug!(%name, ?error, "a profile can't be opened"),
+            }
+        }
+        Ok(bound)
+    }
+
+    /// What the display copy says.
+    fn was_bound(&self, profile: &str, host: &BoundHost) -> bool {
+        let known = self.profiles().unwrap_or_default();
+        let summary = known.into_iter().find(|(name, _)| name == profile);
+        let hosts = summary.and_then(|(_, summary)| Some(summary.ok()?.bound_hosts));
+        hosts.is_some_and(|hosts| hosts.contains(&host.to_string()))
     }
 
     /// Makes another passphrase or key file open this application's items in

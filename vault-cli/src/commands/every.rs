@@ -2,7 +2,6 @@
 //! what fails for one is told and keeps no other from its turn.
 
 use serde::Serialize;
-use vault_core::platform::folder::{FolderOptions, StateFolder};
 use vault_core::{Error, ErrorKind, Session, Vault};
 
 use crate::context::Context;
@@ -29,11 +28,8 @@ pub(super) fn every<T: Serialize>(
     let output = &context.output;
     let mut rows = Vec::new();
     let mut exit = Exit::Done;
-    for profile in profiles(vault)? {
-        // A folder of a name that no profile can have is none.
-        let Ok(session) = vault.session(&profile) else {
-            continue;
-        };
+    for profile in vault.profile_names()? {
+        let session = vault.session(&profile)?;
         if !concerns(&session) {
             continue;
         }
@@ -71,22 +67,4 @@ pub(super) fn every<T: Serialize>(
         output.note(nobody);
     }
     Ok(exit)
-}
-
-/// Every profile that has a folder, with a display copy or without.
-fn profiles(vault: &Vault) -> Result<Vec<String>, Error> {
-    let Some(root) = vault.state_root() else {
-        let known = vault.profiles()?;
-        return Ok(known.into_iter().map(|(name, _)| name).collect());
-    };
-    let application = match StateFolder::open(root, FolderOptions::default())? {
-        Some(root) => root.open_child(vault.application())?,
-        None => None,
-    };
-    let mut names = match application {
-        Some(folder) => folder.children()?,
-        None => Vec::new(),
-    };
-    names.sort();
-    Ok(names)
 }

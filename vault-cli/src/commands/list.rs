@@ -48,12 +48,18 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
                 .command_line("login --issuer URL --client-id ID")
         ));
     } else {
-        output.text(&table::plain(HEADER, rows.iter().map(cells)))?;
+        let cells = rows.iter().map(cells);
+        output.text(&if rows.iter().any(Row::is_bound) {
+            table::plain(HEADER, cells)
+        } else {
+            let [header @ .., _] = HEADER;
+            table::plain(header, cells.map(|[cells @ .., _]| cells))
+        })?;
     }
     Ok(worst)
 }
 
-const HEADER: [&str; 7] = [
+const HEADER: [&str; 8] = [
     "PROFILE",
     "ACCOUNT",
     "ISSUER",
@@ -61,6 +67,7 @@ const HEADER: [&str; 7] = [
     "EXPIRES",
     "LAST REFRESH",
     "STORE",
+    "BOUND TO",
 ];
 
 #[derive(Serialize)]
@@ -68,6 +75,12 @@ const HEADER: [&str; 7] = [
 enum Row {
     Known(Known),
     Failed { profile: String, error: Failure },
+}
+
+impl Row {
+    fn is_bound(&self) -> bool {
+        matches!(self, Self::Known(known) if !known.bound_hosts.is_empty())
+    }
 }
 
 #[derive(Serialize)]
@@ -79,6 +92,7 @@ struct Known {
     state: LoginState,
     scope: Vec<String>,
     store: String,
+    bound_hosts: Vec<String>,
     generation: u64,
     expires_at: Option<String>,
     /// Seconds, negative once it has expired.
@@ -111,6 +125,7 @@ impl Known {
             state: summary.state,
             scope: summary.scope,
             store: summary.store,
+            bound_hosts: summary.bound_hosts,
             generation: summary.generation,
         }
     }
@@ -128,7 +143,7 @@ pub(super) fn state_name(state: LoginState) -> &'static str {
     }
 }
 
-fn cells(row: &Row) -> [String; 7] {
+fn cells(row: &Row) -> [String; 8] {
     match row {
         Row::Known(known) => {
             // Of a login that is gone nothing expires any more.
@@ -141,10 +156,14 @@ fn cells(row: &Row) -> [String; 7] {
                 if gone { "-" } else { &known.expires }.to_owned(),
                 known.refreshed.clone(),
                 known.store.clone(),
+                match known.bound_hosts.as_slice() {
+                    [] => "-".to_owned(),
+                    hosts => hosts.join(" "),
+                },
             ]
         }
         Row::Failed { profile, error } => {
-            let mut cells = ["-"; 7].map(str::to_owned);
+            let mut cells = ["-"; 8].map(str::to_owned);
             cells[0].clone_from(profile);
             cells[3] = error.code.replace('_', " ");
             cells

@@ -10,7 +10,7 @@ use serde_json::json;
 use url::Url;
 use vault_core::enrolment::LoginReport;
 use vault_core::login::{DeviceAuthorization, Flow, LoginInteraction, LoginRequest, SystemBrowser};
-use vault_core::{Error, Session};
+use vault_core::{BoundHost, Error, Session};
 
 use crate::args;
 use crate::confidential;
@@ -107,6 +107,15 @@ pub(super) fn tell(
         visible(&report.provider),
     );
     output.text(&text)?;
+    if !report.unbound.is_empty() {
+        let hosts: Vec<_> = report.unbound.iter().map(ToString::to_string).collect();
+        output.warning(&format!(
+            "the login before was bound to {}; this one is not, for it is not known to be the \
+             same account's: `{}` binds it",
+            hosts.join(", "),
+            context.options.command_line("bind HOST")
+        ));
+    }
     if report.shared {
         output.note("another process made this login meanwhile; it is shared");
     }
@@ -130,6 +139,9 @@ struct Answer<'a> {
     provider: &'a str,
     /// Another process made the login.
     shared: bool,
+    /// Hosts that the login before was bound to, and this one is not.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unbound: &'a [BoundHost],
     expires_at: Option<String>,
 }
 
@@ -146,6 +158,7 @@ impl<'a> Answer<'a> {
             store: &report.store,
             provider: &report.provider,
             shared: report.shared,
+            unbound: &report.unbound,
             expires_at: expires.map(times::rfc3339),
         }
     }

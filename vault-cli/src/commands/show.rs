@@ -2,6 +2,7 @@
 //! unless a person at the terminal asks for them and confirms it.
 
 use serde::Serialize;
+use vault_core::BoundHost;
 use vault_core::display::LoginState;
 use vault_core::identity::Fingerprint;
 use vault_core::refresh::policy::RotationPolicy;
@@ -110,6 +111,7 @@ struct Shown<'a> {
     folder: Option<String>,
     logged_in_at: String,
     last_refresh_at: String,
+    bound_hosts: &'a [BoundHost],
     refresh_token: Secret<'a>,
     access_tokens: Vec<ShownToken<'a>>,
     #[serde(skip)]
@@ -154,6 +156,7 @@ impl<'a> Shown<'a> {
                 .map(|path| path.display().to_string()),
             logged_in_at: times::rfc3339(stored.logged_in_at_ms),
             last_refresh_at: times::rfc3339(stored.last_refresh_at_ms),
+            bound_hosts: &stored.bound_hosts,
             refresh_token: Secret::new(stored.refresh_token.expose(), arguments.reveal),
             access_tokens: stored.access_tokens.iter().map(token).collect(),
             times_ms: (stored.logged_in_at_ms, stored.last_refresh_at_ms),
@@ -201,6 +204,10 @@ impl<'a> Shown<'a> {
         line("folder", self.folder.as_deref().unwrap_or("in memory"));
         line("logged in", &times::both(self.times_ms.0, now));
         line("last refresh", &times::both(self.times_ms.1, now));
+        if !self.bound_hosts.is_empty() {
+            let hosts: Vec<_> = self.bound_hosts.iter().map(BoundHost::to_string).collect();
+            line("bound to", &hosts.join(" "));
+        }
         line("refresh token", &self.refresh_token.text());
         for token in &self.access_tokens {
             line("access token", &token.token.text());

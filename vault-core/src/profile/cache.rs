@@ -188,6 +188,7 @@ mod tests {
                 clock_offset_ms: None,
             },
             granted_scope: None,
+            refused: false,
         }
     }
 

@@ -145,6 +145,17 @@ impl Claim {
         self.record.as_ref()
     }
 
+    /// The same, to be altered; [`Claim::write_sealed`] commits that.
+    pub(crate) fn record_mut(&mut self) -> Option<&mut LoginRecord> {
+        self.record.as_mut()
+    }
+
+    /// Writes the sealed file as the record is by now. Its refresh token and
+    /// generation are those that were read.
+    pub(crate) fn write_sealed(&self, storage: &Storage) -> Result<()> {
+        storage.write_sealed(&self.key, self.newest()?)
+    }
+
     /// Takes over what the login's server has said of itself meanwhile.
     pub(crate) fn describe(&mut self, found: Description, now: &Now) {
         if let Some(record) = &mut self.record
@@ -207,6 +218,7 @@ impl Claim {
                         .dpop_key(None)?
                         .map(|key| key.thumbprint().to_owned()),
                     described: None,
+                    bound_hosts: Vec::new(),
                 },
                 refreshed: now,
                 credential: None,

@@ -14,6 +14,7 @@ use super::farewell::{delete_leftovers, revoke_now};
 use super::protocol::login::Install;
 use super::protocol::{Effect, Event, Failure, Outcome};
 use super::renewal::life;
+use crate::bound_host::{self, BoundHost};
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
@@ -26,7 +27,7 @@ use crate::profile::Profile;
 use crate::record::{
     Binding, CacheKey, CachedToken, FolderMark, KeyItem, LoginRecord, LoginSettings, TokenItem,
 };
-use crate::storage::{FIRST_GENERATION, Storage, path_text};
+use crate::storage::{FIRST_GENERATION, SealedReading, Storage, path_text};
 use crate::token::RefreshToken;
 
 /// The tokens and settings of a new login.
@@ -49,13 +50,15 @@ pub(crate) enum NewTokens {
     Imported(RefreshToken),
 }
 
-/// Writes a new login. On an error the old one goes on working.
+/// Writes a new login. On an error the old one goes on working. Returns the
+/// hosts that the login before was bound to and this one is not, because it is
+/// not known to be the same account's.
 pub(crate) async fn install(
     profile: &Profile,
     storage: &Arc<Storage>,
     new: NewLogin,
     deadline: Instant,
-) -> Result<()> {
+) -> Result<Vec<BoundHost>> {
     let now = profile.now();
     let imported = matches!(new.tokens, NewTokens::Imported(_));
     let (refresh_token, access_tokens) = match new.tokens {
@@ -66,6 +69,7 @@ pub(crate) async fn install(
                 life: life(&response, sent_at, &now),
                 token: response.access_token,
                 granted_scope: response.scope,
+                refused: false,
             };
             (refresh_token, vec![token])
         }
@@ -106,6 +110,7 @@ pub(crate) async fn install(
         key_write_is_over: false,
         deadline,
         lock: None,
+        left_behind: Vec::new(),
         error: None,
     };
     let mut machine = Install::default();
@@ -119,7 +124,7 @@ pub(crate) async fn install(
         match effect {
             Effect::Finish(Outcome::Installed) => {
                 profile.know_key(driver.key);
-                return Ok(());
+                return Ok(bound_host::read_all(&driver.left_behind));
             }
             Effect::Finish(outcome) => {
                 profile.forget();
@@ -145,6 +150,8 @@ struct Driver<'a> {
     imported: bool,
     deadline: Instant,
     lock: Option<LockGuard>,
+    /// Hosts that the login before was bound to, and this one is not.
+    left_behind: Vec<String>,
     error: Option<Error>,
 }
 
@@ -169,7 +176,10 @@ impl Driver<'_> {
                     late,
                 };
             }
-            Effect::WriteNewSealed => self.write_sealed(),
+            Effect::WriteNewSealed => {
+                self.take_hosts_over().await;
+                self.write_sealed()
+            }
             Effect::BeginChange => {
                 storage.shared.begin_change();
                 Ok(())
@@ -228,6 +238,42 @@ impl Driver<'_> {
                 self.error.get_or_insert(error);
                 Event::Failed(Failure::Local)
             }
+        }
+    }
+
+    /// The account's next login is bound to what its last one was. Read under
+    /// the lock, so that nobody binds meanwhile; what can't be read binds
+    /// nothing, for a damaged login must not keep a new one out.
+    async fn take_hosts_over(&mut self) {
+        let before = match self.settings_before().await {
+            Ok(Some(before)) => before,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(?error, "what the login before was bound to is not known");
+                return;
+            }
+        };
+        let settings = &mut self.record.settings;
+        let same_account = before.issuer == settings.issuer
+            && before.subject.is_some()
+            && before.subject == settings.subject;
+        if same_account {
+            settings.bound_hosts = before.bound_hosts;
+        } else {
+            self.left_behind = before.bound_hosts;
+        }
+    }
+
+    async fn settings_before(&self) -> Result<Option<LoginSettings>> {
+        let Some(storage) = self.profile.pinned_storage()? else {
+            return Ok(None);
+        };
+        match storage.key_item().await? {
+            Some(key) if !storage.is_buried(key.login)? => match storage.sealed(&key)? {
+                SealedReading::Present(record) => Ok(Some(record.settings)),
+                _ => Ok(None),
+            },
+            _ => Ok(None),
         }
     }
 

@@ -14,14 +14,14 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vault_platform::lock::{LockError, LockGuard};
+use vault_platform::lock::LockGuard;
 use vault_platform::store::{Persistence, StoreKind};
 
+use super::alteration::{claim_newest, take_lock};
 use super::claim::{Claim, token_item};
 use super::description::describe;
 use super::farewell::{delete_copies, delete_leftovers};
-use super::protocol::{Claimed, Failure, SealedCopy};
-use crate::cache_key::Asked;
+use super::protocol::Failure;
 use crate::display::{HistoryEntry, ProfileSummary};
 use crate::enrolment::{login_under_way, poll_login_lock, prove_store};
 use crate::error::{Error, ErrorKind, Result};
@@ -124,20 +124,6 @@ async fn unlocked(profile: &Profile) -> Result<Arc<Storage>> {
     Ok(storage)
 }
 
-async fn take_lock(profile: &Profile, storage: &Storage, deadline: Instant) -> Result<LockGuard> {
-    loop {
-        match storage.lock.try_lock() {
-            Ok(Some(lock)) => return Ok(lock),
-            Ok(None) | Err(LockError::Replaced { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if Instant::now() >= deadline {
-            return Err(describe(Failure::LockTimeout, &profile.names, None));
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-}
-
 /// A migration under the locks.
 struct Migration<'a> {
     profile: &'a Profile,
@@ -158,11 +144,7 @@ impl<'a> Migration<'a> {
         target: Storage,
         lock: LockGuard,
     ) -> Result<Self> {
-        let (mut claim, claimed) = Claim::take(lock, profile, &source, &Asked::default()).await?;
-        if claimed.tombstoned {
-            return Err(describe(Failure::LoggedOut, &profile.names, None));
-        }
-        repair(profile, &source, &mut claim, &claimed)?;
+        let claim = claim_newest(profile, &source, lock).await?;
         if source.kind() != target.kind()
             && let Some(path) = target.other_folder().await?
         {
@@ -293,30 +275,6 @@ impl<'a> Migration<'a> {
             None => Err(describe(Failure::Corrupted, &self.profile.names, None)),
         }
     }
-}
-
-/// The newest copy wins, as in a refresh.
-fn repair(
-    profile: &Profile,
-    storage: &Storage,
-    claim: &mut Claim,
-    claimed: &Claimed,
-) -> Result<()> {
-    let Some(item) = claimed.item else {
-        return match claimed.sealed {
-            SealedCopy::Present(_) => Ok(()),
-            _ => Err(describe(Failure::Corrupted, &profile.names, None)),
-        };
-    };
-    match claimed.sealed {
-        SealedCopy::Present(sealed) if sealed.generation >= item.generation => return Ok(()),
-        SealedCopy::Present(_) | SealedCopy::Absent => {}
-        SealedCopy::Unreadable => {
-            claim.set_aside(storage)?;
-        }
-    }
-    let now = Stamp::from(&profile.now());
-    claim.repair_sealed(storage, now, profile.settings.policy.unwrap_or_default())
 }
 
 /// The steps, or the order in which a test wants to see them fail.

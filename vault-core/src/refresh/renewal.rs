@@ -32,6 +32,7 @@ pub(crate) fn next_record(
         life: life(&response, sent_at.clone(), now),
         token: response.access_token,
         granted_scope: response.scope,
+        refused: false,
     };
     let access_tokens = side_by_side(token, &before.access_tokens, now);
     LoginRecord {
@@ -126,6 +127,7 @@ mod tests {
                 clock_offset_ms: None,
             },
             granted_scope: None,
+            refused: false,
         }
     }
 

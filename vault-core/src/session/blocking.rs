@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vault_platform::store::StoreKind;
 
 use super::{Inspection, Session, Token, TokenOptions, supplied};
+use crate::bound_host::BoundHost;
 use crate::enrolment::{Import, LoginReport};
 use crate::error::Result;
 use crate::login::{LoginInteraction, LoginRequest};
@@ -119,6 +120,42 @@ impl Blocking<'_> {
     /// As there.
     pub fn logout(&self, revoke: bool) -> Result<LogoutReport> {
         pollster::block_on(self.0.logout(revoke))
+    }
+
+    /// See [`Session::bind`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn bind(&self, host: &BoundHost) -> Result<bool> {
+        pollster::block_on(self.0.bind(host))
+    }
+
+    /// See [`Session::unbind`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn unbind(&self, host: &BoundHost) -> Result<bool> {
+        pollster::block_on(self.0.unbind(host))
+    }
+
+    /// See [`Session::token_for_host`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn token_for_host(&self, host: &BoundHost, options: &TokenOptions) -> Result<Token> {
+        pollster::block_on(self.0.token_for_host(host, options))
+    }
+
+    /// See [`Session::note_refused`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn note_refused(&self, token: &AccessToken) -> Result<bool> {
+        pollster::block_on(self.0.note_refused(token))
     }
 
     /// See [`Session::migrate`].

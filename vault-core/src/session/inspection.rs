@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Session;
+use crate::bound_host::{self, BoundHost};
 use crate::display::LoginState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Fingerprint, Generation, LoginId};
@@ -56,6 +57,8 @@ pub struct Inspection {
     pub refresh_token: RefreshToken,
     /// The access tokens that are stored.
     pub access_tokens: Vec<InspectedToken>,
+    /// The hosts whose tools may be given an access token.
+    pub bound_hosts: Vec<BoundHost>,
 }
 
 /// A stored access token.
@@ -137,6 +140,7 @@ impl Session {
             logged_in_at_ms: record.settings.logged_in.wall_ms,
             last_refresh_at_ms: record.refreshed.wall_ms,
             refresh_token: record.refresh_token,
+            bound_hosts: bound_host::read_all(&record.settings.bound_hosts),
             access_tokens: record
                 .access_tokens
                 .into_iter()
