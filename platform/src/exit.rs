@@ -25,6 +25,14 @@ pub fn end_at_once(code: u32) -> ! {
     sys::terminate(code)
 }
 
+/// Whether a signal is ignored, as whoever started this process wanted it
+/// (`nohup`, a shell's background job). A handler would undo that.
+#[cfg(unix)]
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    sys::is_ignored(signal)
+}
+
 /// Gives this process's id.
 #[must_use]
 pub fn process_id() -> u32 {

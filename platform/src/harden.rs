@@ -72,15 +72,37 @@ pub fn forbid_core_dumps() -> io::Result<Hardening> {
     Ok(Hardening::Nothing)
 }
 
+/// Gives back what [`forbid_core_dumps`] took of the limit for core dumps: for
+/// a program that is to replace this one, or that this one starts. The kernel's
+/// own note, that this process is not to be dumped, stays until then.
+///
+/// # Errors
+///
+/// What the system refused.
+pub fn restore_core_limit() -> io::Result<()> {
+    #[cfg(unix)]
+    if let Some(before) = CORE_LIMIT.get() {
+        rustix::process::setrlimit(rustix::process::Resource::Core, *before)?;
+    }
+    Ok(())
+}
+
+/// The limit for core dumps as it was.
+#[cfg(unix)]
+static CORE_LIMIT: std::sync::OnceLock<rustix::process::Rlimit> = std::sync::OnceLock::new();
+
+/// The hard limit stays: what this program starts must be able to have its own
+/// again.
 #[cfg(unix)]
 fn forbid_dump_files() -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+    let before = CORE_LIMIT.get_or_init(|| getrlimit(Resource::Core));
     setrlimit(
         Resource::Core,
         Rlimit {
             current: Some(0),
-            maximum: Some(0),
+            maximum: before.maximum,
         },
     )?;
     Ok(())

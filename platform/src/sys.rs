@@ -73,6 +73,19 @@ pub(crate) fn at_exit(function: extern "C" fn()) -> bool {
     unsafe { libc::atexit(function) == 0 }
 }
 
+/// Whether a signal's action is to be ignored.
+#[cfg(unix)]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action, `sigaction` only writes the present one to
+    // the memory that is given, which is large enough and was zeroed: a valid
+    // value also where the call fails.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 #[cfg(unix)]
 pub(crate) use fork::{forget_lock, remember_lock};
 

@@ -7,12 +7,17 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use url::Url;
+use vault_core::BoundHost;
 use vault_core::oauth::ClientAuthentication;
 use vault_core::platform::store::StoreKind;
 use vault_core::refresh::policy::RotationPolicy;
+use vault_core::session::TokenOptions;
+
+use crate::choice::{Choice, Rule};
 
 /// Log in once, and every process shares one token.
 ///
@@ -46,7 +51,22 @@ impl Arguments {
     pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let mut command = without_empty_variables(Self::command());
         let matches = command.try_get_matches_from_mut(arguments)?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        let read = Self::from_arg_matches(&matches);
+        let mut read = read.map_err(|error| error.format(&mut command))?;
+        read.options.chosen_by = Choice {
+            app: rule(&matches, "app"),
+            profile: rule(&matches, "profile"),
+        };
+        Ok(read)
+    }
+}
+
+/// What gave an option its value.
+fn rule(matches: &ArgMatches, option: &str) -> Rule {
+    match matches.value_source(option) {
+        Some(ValueSource::CommandLine) => Rule::Option,
+        Some(ValueSource::EnvVariable) => Rule::Environment,
+        _ => Rule::Usual,
     }
 }
 
@@ -72,6 +92,9 @@ pub(crate) struct Options {
     #[arg(long, global = true, env = "VAULT_PROFILE", value_name = "NAME",
           default_value = DEFAULT_PROFILE)]
     pub(crate) profile: String,
+    /// What chose application and profile.
+    #[arg(skip)]
+    pub(crate) chosen_by: Choice,
     /// Where the refresh token is kept; without this where the profile is, and
     /// for a new one the operating system's store
     #[arg(long, global = true, env = "VAULT_STORE", value_name = "KIND",
@@ -131,7 +154,7 @@ pub(crate) struct Options {
 }
 
 /// The application that is meant if none is named.
-const DEFAULT_APP: &str = "vault-cli";
+pub(crate) const DEFAULT_APP: &str = "vault-cli";
 /// The profile that is meant if none is named.
 const DEFAULT_PROFILE: &str = "default";
 
@@ -164,6 +187,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Print a valid access token, and nothing else
     Token(Token),
+    /// Run a command with a valid access token in its environment
+    Exec(Exec),
     /// Refresh the access token if it is due
     Refresh(Refresh),
     /// List the profiles
@@ -191,6 +216,10 @@ pub(crate) enum Command {
   vault-cli issuers --json > servers.json
   vault-cli issuers --issuers-file servers.json --issuer https://login.example")]
     Issuers(Issuers),
+    /// Let a host's tools be given the token
+    Bind(Bind),
+    /// Take a host's binding back
+    Unbind(Bind),
     /// Move a login to another store
     Migrate(Migrate),
     /// Prove that store, folder, lock and server work
@@ -204,6 +233,14 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page
     Man(Man),
+}
+
+impl Command {
+    /// Whether it works with the profile that is chosen, so that a `.vault.toml`
+    /// may choose it.
+    pub(crate) fn is_about_a_profile(&self) -> bool {
+        !matches!(self, Self::Completions(_) | Self::Man(_) | Self::Issuers(_))
+    }
 }
 
 /// How a person logs in.
@@ -342,14 +379,9 @@ pub(crate) struct Import {
     pub(crate) confidential: Confidential,
 }
 
+/// What a token has to be good for.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  vault-cli token
-  vault-cli --profile work token --min-valid 5min
-  curl -H \"$(vault-cli token --header)\" https://api.example/me
-  vault-cli token --header --dpop-url https://api.example/me | \\
-      curl -H @- https://api.example/me     (of a login with --dpop)")]
-pub(crate) struct Token {
+pub(crate) struct Wanted {
     /// How long the token has to be valid at least, such as 60s or 5min
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) min_valid: Option<std::time::Duration>,
@@ -362,9 +394,75 @@ pub(crate) struct Token {
     /// Ask for a token for this audience, where the server wants it so
     #[arg(long, value_name = "AUDIENCE")]
     pub(crate) audience: Option<String>,
+}
+
+impl Wanted {
+    /// The same for the library.
+    pub(crate) fn options(&self) -> TokenOptions {
+        let mut options = TokenOptions::default();
+        for scope in &self.scope {
+            options = options.scope(scope);
+        }
+        if let Some(resource) = &self.resource {
+            options = options.resource(resource);
+        }
+        if let Some(audience) = &self.audience {
+            options = options.audience(audience);
+        }
+        if let Some(min_valid) = self.min_valid {
+            options = options.min_valid(min_valid);
+        }
+        options
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli exec -- terraform apply
+  vault-cli exec --env GITLAB_TOKEN -- glab mr list
+  vault-cli exec --token-file -- ./long-running   (reads $ACCESS_TOKEN_FILE again and again)
+
+Exit codes: the command's own; 126 if it can't be run, 127 if there is none.")]
+pub(crate) struct Exec {
+    /// The variable that holds the token
+    #[arg(long, value_name = "NAME", default_value = "ACCESS_TOKEN", value_parser = variable)]
+    pub(crate) env: String,
+    /// Keep the token in a private file for as long as the command runs, and
+    /// fresh: its path is in NAME_FILE, and NAME is not set
+    #[arg(long)]
+    pub(crate) token_file: bool,
+    /// Give the token by a file descriptor that can be read once: its number is
+    /// in NAME_FD, and NAME is not set
+    #[cfg(unix)]
+    #[arg(long, conflicts_with = "token_file")]
+    pub(crate) fd: bool,
+    /// Where the token's file comes, instead of the system's temporary folder
+    #[arg(long, env = "XDG_RUNTIME_DIR", value_name = "FOLDER", hide = true)]
+    pub(crate) runtime_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vault-cli token
+  vault-cli --profile work token --min-valid 5min
+  vault-cli token --curl | curl -K - https://api.example/me
+  curl -K <(vault-cli token --curl) https://api.example/me
+  vault-cli token --header --dpop-url https://api.example/me | \\
+      curl -H @- https://api.example/me     (of a login with --dpop)")]
+pub(crate) struct Token {
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
     /// Print it as the header `Authorization`
     #[arg(long)]
     pub(crate) header: bool,
+    /// Print it as a line of curl's configuration, which `curl -K` reads
+    #[arg(long, conflicts_with_all = ["header", "json"])]
+    pub(crate) curl: bool,
     /// Of a login with --dpop: print the header `DPoP` too, for one request to
     /// this address
     #[arg(long, value_name = "URL")]
@@ -432,6 +530,20 @@ pub(crate) struct Issuers {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
+  vault-cli bind git.example.com
+  vault-cli --profile work bind registry.example.com:8443
+  vault-cli unbind git.example.com
+
+A credential helper gives a host's tools the token of the profile that is bound to it: by https, to
+exactly that host and port. See `vault-cli setup --help`.")]
+pub(crate) struct Bind {
+    /// The host, with its port if that is not 443
+    #[arg(value_name = "HOST[:PORT]", value_parser = host)]
+    pub(crate) host: BoundHost,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
   vault-cli passphrase          (asks for the old one and the new one)
   vault-cli --passphrase-file old passphrase --new-passphrase-file new
   vault-cli passphrase --new-key-file ~/.vault-key")]
@@ -480,6 +592,11 @@ pub(crate) struct Man {
     pub(crate) command: Option<String>,
 }
 
+fn host(text: &str) -> Result<BoundHost, String> {
+    text.parse()
+        .map_err(|error: vault_core::Error| error.to_string())
+}
+
 /// A rotation policy: `strict`, or a window within which the same token may be
 /// sent once more.
 fn rotation(text: &str) -> Result<RotationPolicy, String> {
@@ -497,6 +614,16 @@ fn parameter(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write a parameter as `name=value`".to_owned()),
     }
+}
+
+/// The name of a variable, as every shell takes it.
+fn variable(text: &str) -> Result<String, String> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    if text.is_empty() || !text.chars().all(fits) || text.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err("a variable's name has letters, digits and `_`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A time as people write it: `60s`, `5 min`, `1h30m`, or a number of seconds.

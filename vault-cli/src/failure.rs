@@ -17,22 +17,38 @@ use crate::args::Options;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
-    Done = 0,
-    Failed = 1,
-    Usage = 2,
-    LoginRequired = 3,
+    Done,
+    Failed,
+    Usage,
+    LoginRequired,
     /// The store is missing, locked, or refuses.
-    Store = 4,
+    Store,
     /// Server or network; try later.
-    Unavailable = 5,
-    LockTimeout = 6,
+    Unavailable,
+    LockTimeout,
+    /// What was to be run is there and can't be run, as env(1) says it.
+    NotExecutable,
+    /// What was to be run is not there.
+    NotFound,
+    /// As the command did that was run.
+    AsTheCommand(u8),
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::LoginRequired => 3,
+            Exit::Store => 4,
+            Exit::Unavailable => 5,
+            Exit::LockTimeout => 6,
+            Exit::NotExecutable => 126,
+            Exit::NotFound => 127,
+            Exit::AsTheCommand(code) => code,
+        })
     }
 }
 
@@ -187,6 +203,7 @@ pub(crate) fn classify(kind: ErrorKind) -> (&'static str, Exit) {
         ErrorKind::LoginExpired => ("login_expired", Exit::Failed),
         ErrorKind::NotOffered => ("not_offered", Exit::Failed),
         ErrorKind::TokenInUse => ("token_in_use", Exit::Failed),
+        ErrorKind::HostNotBound => ("host_not_bound", Exit::Failed),
         ErrorKind::InvalidInput => ("invalid_input", Exit::Usage),
         ErrorKind::Closed => ("closed", Exit::Failed),
         _ => ("internal", Exit::Failed),
@@ -313,6 +330,7 @@ fn hint(error: &Error, options: &Options) -> String {
             "use that profile, or log it out first: two that rotate one token log each other out"
                 .to_owned()
         }
+        ErrorKind::HostNotBound => format!("bind it, if you trust it: {}", run("bind HOST")),
         ErrorKind::InvalidInput => "correct it and try again; nothing was changed".to_owned(),
         ErrorKind::Closed => "try again".to_owned(),
         _ => "this is a defect; `-vv` shows more for a report".to_owned(),

@@ -4,6 +4,7 @@
 //! `vault-core`. It alone reads the environment, prompts and prints.
 
 mod args;
+mod choice;
 mod claims;
 mod commands;
 mod confidential;
@@ -17,6 +18,7 @@ mod signals;
 mod table;
 mod terminal;
 mod times;
+mod vault_toml;
 
 fn main() -> std::process::ExitCode {
     program::run(std::env::args_os().collect())

@@ -11,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::Arguments;
+use crate::choice;
 use crate::commands;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -21,9 +22,13 @@ use crate::signals;
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     // First of all: nothing secret has been read yet.
     let hardened = vault_core::platform::harden::forbid_core_dumps();
-    let parsed = match Arguments::read(&arguments) {
+    let mut parsed = match Arguments::read(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error, &arguments).into(),
+    };
+    let chosen = match parsed.command.is_about_a_profile() {
+        true => choice::apply(&mut parsed.options),
+        false => Ok(Vec::new()),
     };
     let context = Context::new(parsed.options);
     log(context.options.verbose);
@@ -33,7 +38,18 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     if let Err(error) = signals::install() {
         tracing::warn!(%error, "signals will not wait for a refresh");
     }
-    let exit = match commands::run(&context, parsed.command) {
+    let ended = match chosen {
+        Ok(not_followed) => {
+            for path in not_followed {
+                let path = path.display();
+                let message = format!("{path} is another user's: it is not followed");
+                context.output.warning(&message);
+            }
+            commands::run(&context, parsed.command)
+        }
+        Err(failure) => Err(failure.into()),
+    };
+    let exit = match ended {
         Ok(exit) => exit,
         Err(problem) => {
             let failure = problem.explain(&context.options);

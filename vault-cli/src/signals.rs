@@ -5,6 +5,8 @@
 //! A second one of them does not wait. On Windows the same holds for Ctrl-C,
 //! Ctrl-Break, the closing of the console (where Windows waits for 5 s), logoff
 //! and shutdown.
+//!
+//! While `exec` waits for its command, signals are the command's.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +15,10 @@ use std::time::Duration;
 type LastWork = Box<dyn FnOnce() + Send>;
 
 #[cfg(unix)]
-pub(crate) use unix::{install, obey};
+pub(crate) use unix::{are_for_the_command, end_by, install, obey};
 
 #[cfg(windows)]
-pub(crate) use windows::{install, obey};
+pub(crate) use windows::{are_for_the_command, install, obey};
 
 /// Longer than a request may take that is not lost anyhow.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -40,42 +42,138 @@ fn do_last_work() {
 
 #[cfg(unix)]
 mod unix {
+    use std::fs::File;
     use std::io;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, OnceLock};
+    use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+    use rustix::process::{Pid, Signal, getpgrp, kill_process};
+    use rustix::termios::tcgetpgrp;
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
     use signal_hook::iterator::Signals;
-    use signal_hook::{flag, low_level};
+    use signal_hook::{SigId, flag, low_level};
+    use vault_core::platform::exit::is_ignored;
 
     use super::{PATIENCE, do_last_work};
 
     /// Whether a signal has come that is to end the program.
     static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-    /// Starts the thread that waits for signals.
+    /// What makes [`TOLD`] true, and the second signal end the program at once.
+    static FLAGS: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
+
+    /// Whose signals these are.
+    #[derive(Clone, Copy, Debug)]
+    enum Meant {
+        ThisProgram,
+        /// A command's that is about to be started.
+        Coming,
+        Command(Pid),
+    }
+
+    static MEANT: (Mutex<Meant>, Condvar) = (Mutex::new(Meant::ThisProgram), Condvar::new());
+
+    /// Starts the thread that waits for signals. One that whoever started this
+    /// program has ignored stays so.
     pub(crate) fn install() -> io::Result<()> {
         let told = TOLD.get_or_init(Arc::default);
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let heeded = |signal: &i32| !is_ignored(*signal);
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(heeded) {
             // In this order: the first signal finds the flag down and raises
             // it, the second finds it up.
-            flag::register_conditional_default(signal, told.clone())?;
-            flag::register(signal, told.clone())?;
+            let flags = [
+                flag::register_conditional_default(signal, told.clone())?,
+                flag::register(signal, told.clone())?,
+            ];
+            FLAGS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(flags);
         }
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGTSTP])?;
+        let signals = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
+        hear(signals.into_iter().filter(heeded).collect(), |signal| {
+            vault_core::exit::settle(PATIENCE);
+            if signal != SIGTSTP {
+                do_last_work();
+            }
+            // Ends or stops the process; without effect it goes on.
+            low_level::emulate_default_handler(signal).ok();
+        })
+    }
+
+    fn hear(signals: Vec<i32>, act: impl Fn(i32) + Send + 'static) -> io::Result<()> {
+        let mut signals = Signals::new(signals)?;
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in signals.forever() {
-                    vault_core::exit::settle(PATIENCE);
-                    if signal != SIGTSTP {
-                        do_last_work();
+                    match command() {
+                        Some(command) => pass(signal, command),
+                        None => act(signal),
                     }
-                    // Ends or stops the process; without effect it goes on.
-                    low_level::emulate_default_handler(signal).ok();
                 }
             })?;
         Ok(())
+    }
+
+    /// The command that signals are for, if they are for one.
+    fn command() -> Option<Pid> {
+        let meant = MEANT.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let meant = MEANT
+            .1
+            .wait_while(meant, |meant| matches!(meant, Meant::Coming))
+            .unwrap_or_else(PoisonError::into_inner);
+        match *meant {
+            Meant::Command(command) => Some(command),
+            Meant::ThisProgram | Meant::Coming => None,
+        }
+    }
+
+    fn mean(meant: Meant) {
+        *MEANT.0.lock().unwrap_or_else(PoisonError::into_inner) = meant;
+        MEANT.1.notify_all();
+    }
+
+    /// From now on signals are for the command that `start` starts: it decides
+    /// whether to end, and this program waits for it.
+    pub(crate) fn are_for_the_command(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+        mean(Meant::Coming);
+        let flags = std::mem::take(&mut *FLAGS.lock().unwrap_or_else(PoisonError::into_inner));
+        for flag in flags {
+            low_level::unregister(flag);
+        }
+        if let Some(told) = TOLD.get() {
+            told.store(false, Ordering::SeqCst);
+        }
+        let more = [SIGQUIT, SIGUSR1, SIGUSR2];
+        let more = more.into_iter().filter(|signal| !is_ignored(*signal));
+        let started = hear(more.collect(), |_| {}).and_then(|()| start());
+        mean(match &started {
+            Ok(command) => Meant::Command(*command),
+            Err(_) => Meant::ThisProgram,
+        });
+        started
+    }
+
+    /// What the terminal sends goes to all that run in its foreground, so the
+    /// command has it already.
+    fn pass(signal: i32, command: Pid) {
+        let from_the_terminal = matches!(signal, SIGINT | SIGQUIT | SIGTSTP) && is_in_foreground();
+        if !from_the_terminal && let Some(signal) = Signal::from_named_raw(signal) {
+            kill_process(command, signal).ok();
+        }
+    }
+
+    fn is_in_foreground() -> bool {
+        let terminal = File::open("/dev/tty").ok();
+        let foreground = terminal.and_then(|terminal| tcgetpgrp(terminal).ok());
+        foreground == Some(getpgrp())
+    }
+
+    /// Ends this program by the signal that ended its command, if a program can
+    /// end by that one.
+    pub(crate) fn end_by(signal: i32) {
+        low_level::emulate_default_handler(signal).ok();
     }
 
     /// Lets a signal that has come meanwhile end the program, whose work is
@@ -96,6 +194,15 @@ mod windows {
     use vault_core::platform::exit::end_at_once;
 
     use super::{PATIENCE, do_last_work};
+
+    /// Whether a command that this program waits for decides what an event does.
+    static FOR_THE_COMMAND: AtomicBool = AtomicBool::new(false);
+
+    /// From now on events are for a command: the console tells it too, and this
+    /// program waits for it.
+    pub(crate) fn are_for_the_command() {
+        FOR_THE_COMMAND.store(true, Ordering::SeqCst);
+    }
 
     /// STATUS_CONTROL_C_EXIT, as without a handler.
     const ENDED: u32 = 0xC000_013A;
@@ -142,6 +249,9 @@ mod windows {
             .spawn(move || {
                 runtime.block_on(async {
                     events.next().await;
+                    while FOR_THE_COMMAND.load(Ordering::SeqCst) {
+                        events.next().await;
+                    }
                     TOLD.store(true, Ordering::SeqCst);
                     let ending = std::thread::Builder::new().spawn(|| {
                         vault_core::exit::settle(PATIENCE);

@@ -1,8 +1,10 @@
 //! One file per command. A command asks the library, and prints its answer.
 
+mod bind;
 mod completions;
 mod doctor;
 mod every;
+mod exec;
 mod history;
 mod import;
 mod issuers;
@@ -29,6 +31,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> 
         Command::Login(arguments) => login::run(context, arguments),
         Command::Import(arguments) => import::run(context, arguments),
         Command::Token(arguments) => token::run(context, arguments),
+        Command::Exec(arguments) => exec::run(context, &arguments),
         Command::Refresh(arguments) => refresh::run(context, &arguments),
         Command::List => list::run(context),
         Command::Show(arguments) => show::run(context, &arguments),
@@ -36,6 +39,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> 
         Command::History => history::run(context),
         Command::Logout(arguments) => logout::run(context, &arguments),
         Command::Issuers(arguments) => issuers::run(context, &arguments),
+        Command::Bind(arguments) => bind::bind(context, &arguments),
+        Command::Unbind(arguments) => bind::unbind(context, &arguments),
         Command::Migrate(arguments) => migrate::run(context, &arguments),
         Command::Doctor => doctor::run(context),
         Command::Passphrase(arguments) => passphrase::run(context, arguments),

@@ -5,6 +5,7 @@ use vault_core::ErrorKind;
 use vault_core::display::LoginState;
 
 use super::list::state_name;
+use crate::choice::Rule;
 use crate::context::Context;
 use crate::failure::{Exit, Problem};
 use crate::output::visible;
@@ -22,9 +23,13 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
                 _ => ("not_logged_in", "not logged in"),
             };
             if output.json {
-                output.document(&json!({ "profile": profile, "state": state }))?;
+                output.document(&json!({
+                    "profile": profile,
+                    "chosen_by": &context.options.chosen_by.profile,
+                    "state": state,
+                }))?;
             } else {
-                output.text(&format!("{profile}: {name}\n"))?;
+                output.text(&format!("{profile}: {name}{}\n", chosen_by(context)))?;
                 output.note(&context.explain(&error).hint);
             }
             return Ok(Exit::LoginRequired);
@@ -44,6 +49,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     if output.json {
         output.document(&json!({
             "profile": profile,
+            "chosen_by": &context.options.chosen_by.profile,
             "state": stored.state,
             "refusal": stored.refusal,
             "account": stored.account,
@@ -75,7 +81,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     let dpop = stored.jkt.map(|jkt| format!(", dpop key {jkt}"));
     let dpop = dpop.unwrap_or_default();
     output.text(&format!(
-        "{profile}: {}{} at {}{dpop}, {expires}, generation {}, {} ({}), rotation: {policy}\n",
+        "{profile}: {}{} at {}{dpop}, {expires}, generation {}, {} ({}), rotation: {policy}{}\n",
         state_name(stored.state),
         visible(
             &stored
@@ -87,7 +93,16 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
         stored.generation,
         stored.store,
         visible(&stored.provider),
+        chosen_by(context),
     ))?;
     super::tell_its_end(context, &stored.store);
     Ok(exit)
+}
+
+/// Says what chose the profile, unless it is the usual one.
+fn chosen_by(context: &Context) -> String {
+    match &context.options.chosen_by.profile {
+        Rule::Usual => String::new(),
+        rule => visible(&format!(", profile chosen {rule}")),
+    }
 }

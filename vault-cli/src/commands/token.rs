@@ -1,7 +1,8 @@
 //! `token`: prints a valid access token, and nothing else.
 
 use serde::Serialize;
-use vault_core::session::TokenOptions;
+use vault_core::session::Token;
+use zeroize::Zeroizing;
 
 use crate::args;
 use crate::context::Context;
@@ -9,38 +10,17 @@ use crate::failure::{Exit, Failure, Problem, classify};
 use crate::times;
 
 pub(crate) fn run(context: &Context, arguments: args::Token) -> Result<Exit, Problem> {
-    let mut options = TokenOptions::default();
-    for scope in arguments.scope {
-        options = options.scope(scope);
-    }
-    if let Some(resource) = &arguments.resource {
-        options = options.resource(resource);
-    }
-    if let Some(audience) = arguments.audience {
-        options = options.audience(audience);
-    }
-    if let Some(min_valid) = arguments.min_valid {
-        options = options.min_valid(min_valid);
-    }
-    if arguments.dpop_url.is_some() && !arguments.header && !context.output.json {
+    let headers_only = arguments.header || arguments.curl || context.output.json;
+    if arguments.dpop_url.is_some() && !headers_only {
         let message = "`--dpop-url` is for headers";
-        let hint = "add `--header`, or `--json`";
+        let hint = "add `--header`, `--curl` or `--json`";
         return Err(Failure::usage("dpop_without_header", message, hint).into());
     }
     let session = context.session()?;
     let blocking = session.blocking();
-    let token = blocking.token(&options)?;
+    let token = blocking.token(&arguments.wanted.options())?;
     let output = &context.output;
-    let despite = token.served_despite.map(|kind| classify(kind).0);
-    if let Some(reason) = despite {
-        let left = token
-            .expires_in
-            .map(|left| format!(" for {}", times::length(left)));
-        output.warning(&format!(
-            "the refresh that was due failed ({reason}); this token is still valid{}",
-            left.unwrap_or_default()
-        ));
-    }
+    let despite = tell_what_failed(context, &token);
     let headers = match &arguments.dpop_url {
         Some(url) => {
             if let Some(nonce) = &arguments.dpop_nonce {
@@ -54,14 +34,27 @@ pub(crate) fn run(context: &Context, arguments: args::Token) -> Result<Exit, Pro
     if !output.json {
         match (&headers, &token.jkt) {
             (Some(headers), _) => {
-                output.secret_line(&["Authorization: ", headers.authorization()])?;
+                let curl = arguments.curl;
+                header(
+                    context,
+                    curl,
+                    "Authorization",
+                    [headers.authorization(), ""],
+                )?;
                 if let Some(proof) = headers.dpop() {
-                    output.secret_line(&["DPoP: ", proof])?;
+                    header(context, curl, "DPoP", [proof, ""])?;
                 }
             }
-            (None, Some(_)) if arguments.header => return Err(needs_a_request(context).into()),
-            (None, None) if arguments.header => {
-                output.secret_line(&["Authorization: Bearer ", secret])?;
+            (None, Some(_)) if arguments.header || arguments.curl => {
+                return Err(needs_a_request(context).into());
+            }
+            (None, None) if arguments.header || arguments.curl => {
+                header(
+                    context,
+                    arguments.curl,
+                    "Authorization",
+                    ["Bearer ", secret],
+                )?;
             }
             (None, jkt) => {
                 output.secret_line(&[secret])?;
@@ -91,6 +84,42 @@ pub(crate) fn run(context: &Context, arguments: args::Token) -> Result<Exit, Pro
         served_despite: despite,
     })?;
     Ok(Exit::Done)
+}
+
+/// Prints a header, as a line or as one of curl's configuration.
+fn header(context: &Context, curl: bool, name: &str, parts: [&str; 2]) -> Result<(), Failure> {
+    let output = &context.output;
+    if !curl {
+        return output.secret_line(&[name, ": ", parts[0], parts[1]]);
+    }
+    let quoted = parts.map(quoted);
+    output.secret_line(&["header = \"", name, ": ", &quoted[0], &quoted[1], "\""])
+}
+
+/// The text as it stands between quotes in curl's configuration.
+fn quoted(text: &str) -> Zeroizing<String> {
+    // Room from the start: growing would leave copies behind.
+    let mut quoted = Zeroizing::new(String::with_capacity(2 * text.len()));
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted
+}
+
+/// Warns of a refresh that was due and failed, and gives its name.
+pub(super) fn tell_what_failed(context: &Context, token: &Token) -> Option<&'static str> {
+    let reason = token.served_despite.map(|kind| classify(kind).0)?;
+    let left = token
+        .expires_in
+        .map(|left| format!(" for {}", times::length(left)));
+    context.output.warning(&format!(
+        "the refresh that was due failed ({reason}); this token is still valid{}",
+        left.unwrap_or_default()
+    ));
+    Some(reason)
 }
 
 fn needs_a_request(context: &Context) -> Failure {
@@ -125,4 +154,15 @@ struct Answer<'a> {
     refreshed: bool,
     /// Why the refresh that was due failed.
     served_despite: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_can_not_leave_its_quotes_in_curls_configuration() {
+        let token = "a\"\\b";
+        assert_eq!(*quoted(token), "a\\\"\\\\b");
+    }
 }

@@ -2,8 +2,12 @@
 //! against the strict authorization server.
 
 mod bad_input;
+mod bindings;
+mod choice;
 mod clients;
 mod contract;
+#[cfg(target_os = "linux")]
+mod exec;
 mod foreign_items;
 mod http;
 mod issuers;

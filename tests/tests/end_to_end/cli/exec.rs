@@ -1,0 +1,243 @@
+//! `exec`: commands that run with a token, and end as they please.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use vault_tests::server::{AuthorizationServer, ServerConfig};
+
+use crate::support::{Running, Sandbox, vault_cli, wait};
+
+fn logged_in() -> (AuthorizationServer, Sandbox) {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    (server, sandbox)
+}
+
+fn send(signal: &str, process: u32) {
+    let sent = Command::new("kill")
+        .args([format!("-{signal}"), process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn a_command_has_the_token_in_its_environment_and_takes_the_programs_place() {
+    let (server, sandbox) = logged_in();
+    let script = "echo $$; printf '%s\\n' \"$ACCESS_TOKEN\"; exit 7";
+    let command = sandbox.command(&["exec", "--", "/bin/sh", "-c", script]);
+    let running = Running::start(command);
+    let process = running.id();
+    let output = running.finish();
+    assert_eq!(output.code(), Some(7), "{output:?}");
+    let mut lines = output.stdout.lines();
+    assert_eq!(lines.next().unwrap(), process.to_string());
+    assert!(server.is_valid_access_token(lines.next().unwrap()));
+
+    let named = vault_cli(
+        &sandbox,
+        &["exec", "--env", "API_KEY", "/usr/bin/env", "-u", "HOME"],
+    );
+    let lines: Vec<_> = named.stdout.lines().collect();
+    let token = lines.iter().find_map(|line| line.strip_prefix("API_KEY="));
+    assert!(server.is_valid_access_token(token.unwrap()), "{named:?}");
+    assert!(!named.stdout.contains("ACCESS_TOKEN="), "{named:?}");
+    assert!(!named.stdout.contains("HOME=/"), "{named:?}");
+}
+
+#[test]
+fn a_refresh_that_was_due_is_saved_wholly_before_the_command_begins() {
+    let (server, sandbox) = logged_in();
+    server.configure(|config| config.access_token_lifetime = Duration::from_secs(2));
+    assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
+    wait(Duration::from_secs(2));
+    let output = vault_cli(
+        &sandbox,
+        &["exec", "--", "/bin/sh", "-c", "printf %s \"$ACCESS_TOKEN\""],
+    );
+    assert!(server.is_valid_access_token(&output.stdout), "{output:?}");
+    let history = vault_cli(&sandbox, &["history", "--json"]).json();
+    let entries = history["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 3, "{history}");
+    assert_eq!(server.counts().reuse_detected, 0);
+}
+
+#[test]
+fn what_can_not_be_run_ends_as_env_says_it() {
+    let (_server, sandbox) = logged_in();
+    let plain = sandbox.home().join("plain");
+    std::fs::write(&plain, "no program").unwrap();
+    let plain = plain.to_str().unwrap();
+    for more in [&[][..], &["--token-file"]] {
+        for (program, code, name) in [
+            ("/nowhere/at-all", 127, "command_not_found"),
+            (plain, 126, "command_not_executable"),
+        ] {
+            let mut arguments = vec!["--json", "exec"];
+            arguments.extend(more);
+            arguments.extend(["--", program]);
+            let output = vault_cli(&sandbox, &arguments);
+            assert_eq!(output.code(), Some(code), "{output:?}");
+            assert_eq!(output.json()["error"]["code"], name);
+        }
+    }
+}
+
+#[test]
+fn without_a_login_nothing_is_run() {
+    let sandbox = Sandbox::new();
+    let output = vault_cli(&sandbox, &["exec", "--", "/bin/echo", "run"]);
+    assert_eq!((output.code(), output.stdout.as_str()), (Some(3), ""));
+}
+
+#[test]
+fn a_descriptor_gives_the_token_once_and_the_environment_has_none() {
+    let (server, sandbox) = logged_in();
+    let script = "env >&2; eval \"cat <&$ACCESS_TOKEN_FD\"";
+    let output = vault_cli(&sandbox, &["exec", "--fd", "--", "/bin/bash", "-c", script]);
+    assert!(server.is_valid_access_token(&output.stdout), "{output:?}");
+    assert!(!output.stderr.contains(&output.stdout), "{output:?}");
+}
+
+#[test]
+fn a_tokens_file_is_private_kept_fresh_and_gone_at_the_end() {
+    let (server, sandbox) = logged_in();
+    server.configure(|config| config.access_token_lifetime = Duration::from_secs(3));
+    assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
+    // Reads until it has seen three tokens.
+    let script = "stat -c '%a %A' \"$ACCESS_TOKEN_FILE\" >&2; env | grep -c '^ACCESS_TOKEN=' >&2
+        seen=; n=0
+        while [ $n -lt 3 ]; do
+            token=$(cat \"$ACCESS_TOKEN_FILE\")
+            [ \"$token\" = \"$seen\" ] || { echo \"$token\"; seen=$token; n=$((n+1)); }
+            sleep 0.1
+        done; exit 3";
+    let runtime = sandbox.home().join("run");
+    std::fs::create_dir(&runtime).unwrap();
+    let mut command = sandbox.command(&["exec", "--token-file", "--", "/bin/bash", "-c", script]);
+    command
+        .env("XDG_RUNTIME_DIR", &runtime)
+        .env("PATH", "/usr/bin:/bin");
+    let output = Running::start(command).finish();
+    assert_eq!(output.code(), Some(3), "{output:?}");
+    assert_eq!(output.stderr, "600 -rw-------\n0\n", "{output:?}");
+    let tokens: Vec<_> = output.stdout.lines().collect();
+    assert_eq!(tokens.len(), 3);
+    let counts = server.counts();
+    assert_eq!(counts.reuse_detected, 0);
+    // The first was there; nobody refreshed more often than it was due.
+    assert!((3..=5).contains(&counts.refreshes_ok), "{counts:?}");
+    assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0);
+}
+
+#[test]
+fn signals_reach_the_command_and_its_end_by_one_is_the_programs_own() {
+    let (_server, sandbox) = logged_in();
+    for mode in [&[][..], &["--token-file"]] {
+        for (signal, number) in [
+            ("TERM", 15),
+            ("INT", 2),
+            ("HUP", 1),
+            ("USR1", 10),
+            ("QUIT", 3),
+        ] {
+            let mut arguments = vec!["exec"];
+            arguments.extend(mode);
+            arguments.extend(["--", "/bin/sleep", "60"]);
+            let runtime = tempfile::tempdir().unwrap();
+            let mut command = sandbox.command(&arguments);
+            command.env("XDG_RUNTIME_DIR", runtime.path());
+            let mut child = command.spawn().unwrap();
+            wait_until_it_sleeps(child.id());
+            send(signal, child.id());
+            let status = child.wait().unwrap();
+            assert_eq!(status.signal(), Some(number), "{signal} {mode:?}");
+            assert_eq!(std::fs::read_dir(runtime.path()).unwrap().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_command_that_takes_a_signal_decides_itself_how_to_end() {
+    let (_server, sandbox) = logged_in();
+    let script = "trap 'echo heard; exit 5' TERM; echo ready >&2; while :; do sleep 0.05; done";
+    let mut command = sandbox.command(&["exec", "--token-file", "--", "/bin/bash", "-c", script]);
+    command.env("PATH", "/usr/bin:/bin");
+    let mut running = Running::start(command);
+    running.line_that_starts_with("ready").unwrap();
+    send("TERM", running.id());
+    let output = running.finish();
+    assert_eq!(
+        (output.code(), output.stdout.as_str()),
+        (Some(5), "heard\n")
+    );
+}
+
+/// As with `nohup`: what is ignored when the program starts stays so.
+#[test]
+fn a_signal_that_was_ignored_stays_ignored_for_the_command() {
+    let (_server, sandbox) = logged_in();
+    let script = "trap '' HUP INT; exec \"$@\"";
+    for mode in ["--env=ACCESS_TOKEN", "--token-file"] {
+        let ours = sandbox.command(&[]);
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", script, "sh"])
+            .arg(ours.get_program())
+            .args([
+                "exec",
+                mode,
+                "--",
+                "/bin/sh",
+                "-c",
+                "echo $$ >&2; kill -HUP $$; echo alive",
+            ])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (name, value) in ours.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        let output = Running::start(command).finish();
+        assert_eq!(output.stdout, "alive\n", "{mode} {output:?}");
+    }
+}
+
+#[test]
+fn limits_of_the_program_do_not_reach_the_command() {
+    let (_server, sandbox) = logged_in();
+    let limit = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["/bin/sh", "-c", "ulimit -Hc; ulimit -Sc"]);
+        vault_cli(&sandbox, &all).stdout
+    };
+    let outside = Command::new("/bin/sh")
+        .args(["-c", "ulimit -Hc; ulimit -Sc"])
+        .output()
+        .unwrap();
+    let outside = String::from_utf8(outside.stdout).unwrap();
+    assert_eq!(limit(&["exec", "--"]), outside);
+    assert_eq!(limit(&["exec", "--token-file", "--"]), outside);
+}
+
+/// Until the program has become, or started, what sleeps.
+fn wait_until_it_sleeps(process: u32) {
+    let sleeps = |process: u32| {
+        let line = std::fs::read(format!("/proc/{process}/cmdline"));
+        line.is_ok_and(|line| line.starts_with(b"/bin/sleep\0"))
+    };
+    for _ in 0..600 {
+        let children = format!("/proc/{process}/task/{process}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let mut children = children.split_whitespace().filter_map(|id| id.parse().ok());
+        if sleeps(process) || children.any(sleeps) {
+            // The command is there; that it is known as the one to tell is a
+            // matter of no time.
+            return;
+        }
+        wait(Duration::from_millis(50));
+    }
+    panic!("nothing sleeps");
+}
