@@ -15,7 +15,7 @@
 
 mod client;
 mod failure;
-mod freshness;
+pub(crate) mod freshness;
 #[cfg(test)]
 mod tests;
 
@@ -287,14 +287,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn since_epoch(date: &str) -> Option<Duration> {
+pub(crate) fn since_epoch(date: &str) -> Option<Duration> {
     let date = httpdate::parse_http_date(date).ok()?;
     date.duration_since(UNIX_EPOCH).ok()
 }
 
 /// Reads `Retry-After` (RFC 9110, section 10.2.3). A date is taken relative to
 /// the server's own clock, so that a wrong clock here does not matter.
-fn retry_after(value: &str, server_clock: Option<Duration>) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, server_clock: Option<Duration>) -> Option<Duration> {
     let wait = match value.trim().parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => since_epoch(value.trim())?.saturating_sub(server_clock?),

@@ -130,7 +130,8 @@ impl KnownServers {
                 ErrorKind::InvalidInput,
                 "this is no list of known authorization servers",
             )
-            .because(cause)
+            // It repeats what stands in the file.
+            .because(clean(&cause.to_string()))
         };
         let Version { v } = serde_json::from_str(text).map_err(invalid)?;
         if v > VERSION {
@@ -211,24 +212,22 @@ impl KnownServer {
 
 /// Whether a host fits a pattern, whose `*` stands for anything but nothing.
 fn fits(pattern: &str, host: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern.eq_ignore_ascii_case(host),
-        Some((start, rest)) => {
-            let Some(tail) = strip_prefix_ignoring_case(host, start) else {
-                return false;
+    let (pattern, host) = (pattern.as_bytes(), host.as_bytes());
+    // Whether the pattern so far fits so much of the host: one pass for each
+    // of its characters, however many stars there are.
+    let mut fitting = vec![false; host.len() + 1];
+    fitting[0] = true;
+    for wanted in pattern {
+        let mut next = vec![false; host.len() + 1];
+        for (at, found) in host.iter().enumerate() {
+            next[at + 1] = match wanted {
+                b'*' => fitting[at] || next[at],
+                wanted => fitting[at] && wanted.eq_ignore_ascii_case(found),
             };
-            tail.char_indices()
-                .skip(1)
-                .map(|(at, _)| &tail[at..])
-                .chain((!tail.is_empty()).then_some(""))
-                .any(|tail| fits(rest, tail))
         }
+        fitting = next;
     }
-}
-
-fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let (start, rest) = text.split_at_checked(prefix.len())?;
-    start.eq_ignore_ascii_case(prefix).then_some(rest)
+    fitting[host.len()]
 }
 
 #[cfg(test)]

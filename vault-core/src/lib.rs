@@ -27,6 +27,9 @@ pub mod enrolment;
 pub mod error;
 pub mod exit;
 pub mod fault;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub(crate) mod http;
 pub mod identity;
 pub mod known_servers;

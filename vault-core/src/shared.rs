@@ -80,9 +80,19 @@ impl Shared {
     /// moves again, so that what was read in the middle is read once more.
     pub(crate) fn end_change(&self) {
         if self.writable() {
-            let version = self.word(BEGIN).fetch_add(1, Ordering::AcqRel) + 1;
+            let end = self.word(END).load(Ordering::Acquire);
+            if end > self.word(BEGIN).load(Ordering::Acquire) {
+                // No change ends before it begins: somebody wrote over the
+                // page. Left alone, nothing would ever be settled again.
+                self.word(BEGIN).fetch_max(end, Ordering::AcqRel);
+            }
+            let version = self.word(BEGIN).fetch_add(1, Ordering::AcqRel);
+            let version = version.wrapping_add(1);
             vault_platform::fault::point("counters.end:half");
-            self.word(END).fetch_max(version, Ordering::AcqRel);
+            match version {
+                0 => self.word(END).store(0, Ordering::Release),
+                version => _ = self.word(END).fetch_max(version, Ordering::AcqRel),
+            }
         }
     }
 
@@ -259,6 +269,22 @@ mod tests {
         shared.begin_change();
         shared.end_change();
         assert!(shared.version().is_some());
+    }
+
+    #[test]
+    fn a_page_that_was_written_over_is_settled_by_the_next_change() {
+        for (begin, end) in [(3, 9), (3, u64::MAX), (u64::MAX, 5), (u64::MAX, u64::MAX)] {
+            let shared = shared();
+            shared.word(BEGIN).store(begin, Ordering::Release);
+            shared.word(END).store(end, Ordering::Release);
+            for _ in 0..2 {
+                let before = shared.version();
+                shared.begin_change();
+                shared.end_change();
+                assert!(shared.version().is_some(), "{begin} {end}");
+                assert_ne!(shared.version(), before, "{begin} {end}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{since_epoch, text};
 /// What is left of an answer's life as it arrives; `None` where the server
 /// does not say. An answer that is not to be stored, or only after asking
 /// again, has none left.
-pub(super) fn lifetime(headers: &HeaderMap, date: Option<Duration>) -> Option<Duration> {
+pub(crate) fn lifetime(headers: &HeaderMap, date: Option<Duration>) -> Option<Duration> {
     let mut max_age = None;
     let lines = headers.get_all(CACHE_CONTROL).iter();
     let lines = lines.filter_map(|line| line.to_str().ok());

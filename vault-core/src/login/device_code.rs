@@ -49,10 +49,10 @@ pub struct DeviceAuthorization {
 
 /// The whole answer of the device authorization endpoint.
 #[derive(Debug)]
-struct Granted {
-    shown: DeviceAuthorization,
-    device_code: SecretString,
-    interval: Duration,
+pub(crate) struct Granted {
+    pub(crate) shown: DeviceAuthorization,
+    pub(crate) device_code: SecretString,
+    pub(crate) interval: Duration,
 }
 
 pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
@@ -116,7 +116,8 @@ async fn authorize(
         .post_form(url, headers, form.finish())
         .await
         .map_err(|failure| failure.into_error(url))?;
-    read(&response, url)
+    let sent: Vec<&str> = client.sent().into_iter().collect();
+    read(&response, url, &sent)
 }
 
 #[derive(Deserialize)]
@@ -125,26 +126,24 @@ struct Fields {
     device_code: Option<SecretString>,
     #[serde(default, deserialize_with = "lenient::string")]
     user_code: Option<String>,
-    // Google's older spelling.
-    #[serde(
-        default,
-        alias = "verification_url",
-        deserialize_with = "lenient::string"
-    )]
+    #[serde(default, deserialize_with = "lenient::string")]
     verification_uri: Option<String>,
-    #[serde(
-        default,
-        alias = "verification_url_complete",
-        deserialize_with = "lenient::string"
-    )]
+    #[serde(default, deserialize_with = "lenient::string")]
     verification_uri_complete: Option<String>,
+    // Google's older spelling. Some servers send both.
+    #[serde(default, deserialize_with = "lenient::string")]
+    verification_url: Option<String>,
+    #[serde(default, deserialize_with = "lenient::string")]
+    verification_url_complete: Option<String>,
     #[serde(default, deserialize_with = "lenient::seconds")]
     expires_in: Option<Duration>,
     #[serde(default, deserialize_with = "lenient::seconds")]
     interval: Option<Duration>,
 }
 
-fn read(response: &Response, url: &Url) -> Result<Granted, Error> {
+/// What an answer means. `sent` are the secrets of the request: a refusal that
+/// repeats one is not shown.
+pub(crate) fn read(response: &Response, url: &Url, sent: &[&str]) -> Result<Granted, Error> {
     let at = without_query(url);
     let failed = |kind, what: String| Err(Error::new(kind, format!("{at} {what}")));
     match response.status {
@@ -157,7 +156,7 @@ fn read(response: &Response, url: &Url) -> Result<Granted, Error> {
             .map_err(|error| error.after(response.retry_after));
         }
         status => {
-            return match OAuthError::in_body(response, &[]) {
+            return match OAuthError::in_body(response, sent) {
                 Some(error) => failed(
                     ErrorKind::RequestRefused,
                     format!("refused the login: {}", error.describe()),
@@ -197,9 +196,13 @@ fn read(response: &Response, url: &Url) -> Result<Granted, Error> {
     };
     Ok(Granted {
         shown: DeviceAuthorization {
-            verification_uri: page(fields.verification_uri)?
+            verification_uri: page(fields.verification_uri.or(fields.verification_url))?
                 .ok_or_else(|| invalid("the answer has no verification_uri"))?,
-            verification_uri_complete: page(fields.verification_uri_complete)?,
+            verification_uri_complete: page(
+                fields
+                    .verification_uri_complete
+                    .or(fields.verification_url_complete),
+            )?,
             user_code,
             expires_in: fields.expires_in.unwrap_or(LIFETIME),
         },

@@ -287,7 +287,7 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<SecretBuffer
 }
 
 /// Finds the query of a request for this path, or the page that others get.
-fn callback_query<'a>(head: &'a [u8], wanted: &str) -> Result<&'a [u8], Page> {
+pub(crate) fn callback_query<'a>(head: &'a [u8], wanted: &str) -> Result<&'a [u8], Page> {
     let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut words = line.split(|b| *b == b' ');

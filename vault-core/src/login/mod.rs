@@ -10,12 +10,12 @@
 
 mod authorization_code;
 mod browser;
-mod device_code;
-mod loopback;
-mod page;
+pub(crate) mod device_code;
+pub(crate) mod loopback;
+pub(crate) mod page;
 mod pkce;
-mod pushed;
-mod redirect;
+pub(crate) mod pushed;
+pub(crate) mod redirect;
 mod request;
 #[cfg(test)]
 mod tests;

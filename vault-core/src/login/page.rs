@@ -3,7 +3,7 @@
 
 /// What a page says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Page {
+pub(crate) enum Page {
     /// The tokens are there.
     Done,
     /// The login failed, for this reason.
@@ -22,7 +22,7 @@ pub(super) enum Page {
 
 impl Page {
     /// Writes the whole HTTP answer.
-    pub(super) fn response(&self) -> Vec<u8> {
+    pub(crate) fn response(&self) -> Vec<u8> {
         let (status, title, text) = match self {
             Self::Done => (
                 "200 OK",
@@ -77,7 +77,7 @@ impl Page {
 }
 
 /// Makes a text safe inside HTML and its quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

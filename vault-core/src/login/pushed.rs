@@ -8,6 +8,7 @@ use vault_platform::secret::SecretString;
 
 use super::{Context, Parameters};
 use crate::error::{Error, ErrorKind};
+use crate::http::Response;
 use crate::oauth::answer::{OAuthError, not_json};
 use crate::oauth::lenient;
 use crate::oauth::text::without_query;
@@ -44,11 +45,24 @@ pub(super) async fn push(
         .post_form(url, headers, form.finish())
         .await
         .map_err(|failure| failure.into_error(url))?;
+    let sent: Vec<&str> = flow.client.sent().into_iter().collect();
+    let insists = flow.endpoints.requires_pushed_authorization_requests;
+    read(&response, url, insists, &sent)
+}
+
+/// What an answer means. `sent` are the secrets of the request: a refusal that
+/// repeats one is not shown.
+pub(crate) fn read(
+    response: &Response,
+    url: &Url,
+    insists: bool,
+    sent: &[&str],
+) -> Result<Option<SecretString>, Error> {
     let at = without_query(url);
     let status = response.status;
     match status {
         200..300 => {}
-        404 | 405 | 501 if !flow.endpoints.requires_pushed_authorization_requests => {
+        404 | 405 | 501 if !insists => {
             tracing::debug!(status, "requests can't be pushed after all");
             return Ok(None);
         }
@@ -59,8 +73,7 @@ pub(super) async fn push(
             );
         }
         _ => {
-            let sent: Vec<&str> = flow.client.sent().into_iter().collect();
-            let reason = match OAuthError::in_body(&response, &sent) {
+            let reason = match OAuthError::in_body(response, sent) {
                 Some(error) => error.describe(),
                 None => format!("status {status}"),
             };
@@ -70,7 +83,7 @@ pub(super) async fn push(
     }
     let invalid = |what: &str| Error::new(ErrorKind::ServerAnswerInvalid, format!("{at}: {what}"));
     let fields: Fields =
-        lenient::object(response.body.expose()).ok_or_else(|| invalid(&not_json(&response)))?;
+        lenient::object(response.body.expose()).ok_or_else(|| invalid(&not_json(response)))?;
     fields
         .request_uri
         .filter(|name| !name.is_empty())

@@ -12,18 +12,18 @@ use crate::oauth::text::clean;
 
 /// What the redirect to this login looks like.
 #[derive(Debug)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     /// The state that was sent.
-    pub(super) state: SecretString,
+    pub(crate) state: SecretString,
     /// The server that was asked.
-    pub(super) issuer: String,
+    pub(crate) issuer: String,
     /// Whether the server always names itself in the redirect (RFC 9207).
-    pub(super) names_issuer: bool,
+    pub(crate) names_issuer: bool,
 }
 
 /// What a redirect is worth.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The user agreed: here is the code.
     Code(SecretString),
     /// It answers this login, and the answer is no.
@@ -33,7 +33,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges the query of a redirect.
-pub(super) fn judge(query: &[u8], expected: &Expected) -> Verdict {
+pub(crate) fn judge(query: &[u8], expected: &Expected) -> Verdict {
     let invalid = |what: String| {
         let message = format!("the redirect back from {} {what}", clean(&expected.issuer));
         Error::new(ErrorKind::ServerAnswerInvalid, message)

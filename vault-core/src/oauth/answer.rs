@@ -143,7 +143,7 @@ pub(crate) fn classify(response: &Response, sent: &[&str], jkt: Option<&str>) ->
         429 if matches!(code, "slow_down" | "authorization_pending") => refused(error, status),
         408 | 425 | 429 | 503 => unavailable(format!("the server answered with status {status}")),
         200..300 if error.is_none() => match fields {
-            Some(fields) => granted(fields, response.date, status, jkt),
+            Some(fields) => granted(fields, response.date, status, sent, jkt),
             None => Answer::Unknown {
                 reason: not_json(response),
                 status: Some(status),
@@ -194,11 +194,11 @@ impl OAuthError {
         if present(fields.access_token.as_ref()) || present(fields.refresh_token.as_ref()) {
             return None;
         }
-        let code = shown(fields.error.as_ref()?, sent)?;
+        let code = shown(fields.error.as_ref()?.expose(), sent)?;
         let description = fields.error_description.as_ref();
         Some(Self {
             code,
-            description: description.and_then(|text| shown(text, sent)),
+            description: description.and_then(|text| shown(text.expose(), sent)),
         })
     }
 
@@ -221,7 +221,13 @@ fn refused(error: Option<OAuthError>, status: u16) -> Answer {
     }
 }
 
-fn granted(fields: Fields, date: Option<Duration>, status: u16, jkt: Option<&str>) -> Answer {
+fn granted(
+    fields: Fields,
+    date: Option<Duration>,
+    status: u16,
+    sent: &[&str],
+    jkt: Option<&str>,
+) -> Answer {
     let refresh_token = fields.refresh_token.filter(|token| !token.is_empty());
     if !refresh_token.as_ref().is_none_or(is_token) {
         return Answer::Unknown {
@@ -242,7 +248,8 @@ fn granted(fields: Fields, date: Option<Duration>, status: u16, jkt: Option<&str
                 .to_owned()
         }
         Some(_) if !is_wanted => {
-            format!("the server's token type is not known: {}", clean(kind))
+            let kind = shown(kind, sent).unwrap_or_default();
+            format!("the server's token type is not known: {kind}")
         }
         Some(token) if jkt.is_some_and(|jkt| is_bound_to_another(&token, jkt)) => {
             "the server's access token is bound to another DPoP key".to_owned()
@@ -296,15 +303,16 @@ fn is_token(token: &SecretString) -> bool {
 }
 
 /// A server's words, unless they repeat (the beginning of) a secret.
-fn shown(text: &SecretString, sent: &[&str]) -> Option<String> {
+fn shown(text: &str, sent: &[&str]) -> Option<String> {
     const TELLING: usize = 12;
+    // Hidden characters between those of a secret are gone by now.
+    let cleaned = clean(text);
     let repeats = |secret: &&str| {
         let beginning = secret.get(..TELLING).unwrap_or(secret);
-        !beginning.is_empty() && text.expose().contains(beginning)
+        !beginning.is_empty() && (text.contains(beginning) || cleaned.contains(beginning))
     };
-    if sent.iter().any(repeats) {
+    if cleaned.is_empty() || sent.iter().any(repeats) {
         return None;
     }
-    let cleaned = clean(text.expose());
-    (!cleaned.is_empty()).then_some(cleaned)
+    Some(cleaned)
 }

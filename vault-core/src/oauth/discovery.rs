@@ -77,7 +77,7 @@ pub(crate) async fn discover(http: &Http, issuer: &str) -> Result<Description, E
     Err(told.expect("there is always an address to ask"))
 }
 
-fn good_for(response: &Response) -> Duration {
+pub(crate) fn good_for(response: &Response) -> Duration {
     let said = response.fresh_for.unwrap_or(LONGEST_LIFE);
     said.clamp(SHORTEST_LIFE, LONGEST_LIFE)
 }
@@ -169,7 +169,7 @@ struct Metadata {
     dpop_signing_alg_values_supported: Option<Vec<String>>,
 }
 
-fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error> {
+pub(crate) fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpoints, Error> {
     let at = without_query(url);
     match response.status {
         200 => {}

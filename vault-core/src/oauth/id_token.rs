@@ -100,7 +100,7 @@ async fn keys(http: &Http, endpoints: &Endpoints) -> Result<CoreJsonWebKeySet, E
     })
 }
 
-fn check(
+pub(crate) fn check(
     endpoints: &Endpoints,
     keys: CoreJsonWebKeySet,
     token: &IdToken,
@@ -131,7 +131,7 @@ fn check(
     .set_auth_time_verifier_fn(move |proved| match (expected.max_age, proved) {
         (None, _) => Ok(()),
         (Some(_), None) => Err("it does not say when".to_owned()),
-        (Some(limit), Some(at)) if at < time(now.saturating_sub(limit + LEEWAY)) => {
+        (Some(limit), Some(at)) if at < time(now.saturating_sub(limit.saturating_add(LEEWAY))) => {
             Err("too long ago".to_owned())
         }
         (Some(_), Some(_)) => Ok(()),

@@ -1,14 +1,18 @@
 //! Fields of a server's JSON that may be of a wrong type without harm.
 //!
-//! A token answer has spent the old token. That `expires_in` is a string, or
-//! `scope` a list, must not cost the new one: each field is read for itself,
-//! and one that can't be understood counts as absent.
+//! A token answer has spent the old token. That `expires_in` is a string or out
+//! of range, `scope` a list or in Latin-1, must not cost the new one: each
+//! field is read for itself, and one that can't be understood counts as absent.
+//! Of a member that comes twice the last counts, as in most readers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapDeserializer;
+use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use vault_platform::secret::SecretString;
 
 use crate::secret_text::SecretText;
@@ -22,12 +26,37 @@ const LAST_TIME: f64 = 253_402_300_799.0;
 
 /// Reads a JSON object, and nothing but one: derived code would take a list of
 /// the fields' values too. A byte order mark before it is overlooked.
-pub(crate) fn object<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
+pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return None;
     }
-    serde_json::from_slice(bytes).ok()
+    let Ok(text) = str::from_utf8(bytes) else {
+        return members(in_ascii(bytes).expose());
+    };
+    members(text)
+}
+
+/// Reads each member by itself, out of the text where it stands.
+fn members<T: DeserializeOwned>(text: &str) -> Option<T> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    T::deserialize(MapDeserializer::new(members.into_iter())).ok()
+}
+
+/// The text without what is not ASCII: whatever it is, it is not UTF-8.
+fn in_ascii(bytes: &[u8]) -> SecretString {
+    let mut text = String::with_capacity(bytes.len());
+    let ascii = bytes.iter().map(|byte| match byte.is_ascii() {
+        true => char::from(*byte),
+        false => '?',
+    });
+    text.extend(ascii);
+    text.into()
+}
+
+/// Any value at all; one that can't be read is none of use.
+fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Value {
+    deserializer.deserialize_any(Any).unwrap_or(Value::Other)
 }
 
 /// A secret string, without line ends and tabs around it, which no secret has;
@@ -35,7 +64,7 @@ pub(crate) fn object<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
 pub(crate) fn secret<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretString>, D::Error> {
-    Ok(match deserializer.deserialize_any(Any)? {
+    Ok(match any(deserializer) {
         Value::Text(text) => {
             let inner = text.0.expose().trim_matches(['\r', '\n', '\t']);
             let is_bare = inner.len() == text.0.len();
@@ -55,7 +84,7 @@ pub(crate) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 pub(crate) fn string<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
-    Ok(match deserializer.deserialize_any(Any)? {
+    Ok(match any(deserializer) {
         Value::Text(text) => Some(text.0.expose().to_owned()),
         _ => None,
     })
@@ -79,7 +108,7 @@ fn number<'de, D: Deserializer<'de>>(
     deserializer: D,
     most: f64,
 ) -> Result<Option<Duration>, D::Error> {
-    let number = match deserializer.deserialize_any(Any)? {
+    let number = match any(deserializer) {
         Value::Number(number) => Some(number),
         Value::Text(text) => text.0.expose().trim().parse().ok(),
         _ => None,
@@ -94,7 +123,7 @@ pub(crate) fn words<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<String>>, D::Error> {
     let mut words = Vec::new();
-    match deserializer.deserialize_any(Any)? {
+    match any(deserializer) {
         Value::Text(text) => words.extend(text.0.expose().split(' ').map(str::to_owned)),
         Value::List(list) => words.extend(list.iter().map(|text| text.0.expose().to_owned())),
         _ => {}
@@ -196,7 +225,33 @@ mod tests {
     }
 
     fn read(json: &str) -> Sample {
-        serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
+        object(json.as_bytes()).unwrap_or_else(|| panic!("{json}"))
+    }
+
+    #[test]
+    fn a_member_that_can_not_be_read_at_all_harms_no_other() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        for odd in ["1e400", r#""\ud800""#, &deep, r#"{"a":1,"a":2}"#] {
+            let sample = read(&format!(
+                r#"{{"string":{odd},"words":{odd},"seconds":{odd},"secret":"s"}}"#
+            ));
+            assert_eq!(sample.secret.unwrap().expose(), "s", "{odd}");
+            assert_eq!(sample.string, None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn of_a_member_that_comes_twice_the_last_counts() {
+        let sample = read(r#"{"secret":"a","string":"x","secret":"b","string":"y"}"#);
+        assert_eq!(sample.secret.unwrap().expose(), "b");
+        assert_eq!(sample.string.as_deref(), Some("y"));
+    }
+
+    #[test]
+    fn text_in_latin_1_harms_no_other_member() {
+        let sample: Sample = object(b"{\"string\":\"caf\xe9\",\"secret\":\"s\"}").unwrap();
+        assert_eq!(sample.secret.unwrap().expose(), "s");
+        assert_eq!(sample.string.as_deref(), Some("caf?"));
     }
 
     #[test]

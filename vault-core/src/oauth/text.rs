@@ -38,7 +38,7 @@ pub(crate) fn without_query(url: &Url) -> String {
 
 /// Unicode's general category Cf (format), bidirectional controls included,
 /// with the invisible variation selectors and fillers.
-fn is_format(c: char) -> bool {
+pub(crate) fn is_format(c: char) -> bool {
     matches!(
         u32::from(c),
         0xAD | 0x034F

@@ -7,7 +7,7 @@
 //! store whether there is anything to do. Tried again after a login, a logout
 //! and a refresh; given up when the server refuses, and after 30 days.
 
-mod item;
+pub(crate) mod item;
 
 use std::sync::Arc;
 use std::time::Duration;

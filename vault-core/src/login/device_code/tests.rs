@@ -17,7 +17,7 @@ fn response(status: u16, body: &str) -> Response {
 
 fn answer(status: u16, body: &str) -> Result<Granted, Error> {
     let url = Url::parse("https://login.example/device").unwrap();
-    read(&response(status, body), &url)
+    read(&response(status, body), &url, &[])
 }
 
 fn refusal(code: &str) -> Answer {
@@ -190,4 +190,23 @@ fn each_bad_answer_has_its_own_error() {
         assert_eq!(error.kind(), kind, "{status} {body}");
         assert!(error.to_string().contains("login.example"), "{error}");
     }
+}
+
+#[test]
+fn a_server_that_spells_the_address_in_both_ways_is_understood() {
+    let granted = answer(
+        200,
+        r#"{"device_code":"d","user_code":"u","verification_uri":"https://a.example/new",
+            "verification_url":"https://a.example/old"}"#,
+    );
+    let shown = granted.unwrap().shown;
+    assert_eq!(shown.verification_uri.as_str(), "https://a.example/new");
+}
+
+#[test]
+fn a_refusal_that_repeats_the_client_secret_is_not_shown() {
+    let url = Url::parse("https://login.example/device").unwrap();
+    let body = r#"{"error":"invalid_client","error_description":"fake-client-secret is wrong"}"#;
+    let error = read(&response(401, body), &url, &["fake-client-secret"]).unwrap_err();
+    assert!(!error.to_string().contains("fake-client"), "{error}");
 }

@@ -336,3 +336,36 @@ fn no_debug_output_shows_a_token() {
     let unusable = meaning(200, r#"{"refresh_token":"canary-r"}"#);
     assert!(!format!("{unusable:?}").contains("canary"));
 }
+
+#[test]
+fn hidden_characters_do_not_bring_a_secret_past_the_look_for_it() {
+    let body = r#"{"error":"invalid_grant","error_description":"the-\u200brefresh-token-sent"}"#;
+    let Answer::Refused { description, .. } = meaning(400, body) else {
+        panic!("not refused")
+    };
+    assert_eq!(description, None);
+}
+
+#[test]
+fn a_token_type_that_repeats_a_secret_is_not_shown() {
+    let body = r#"{"access_token":"AT","token_type":"the-refresh-token-sent"}"#;
+    let Answer::Unknown { reason, .. } = meaning(200, body) else {
+        panic!("not unknown")
+    };
+    assert_eq!(reason, "the server's token type is not known: ");
+}
+
+#[test]
+fn a_member_that_is_out_of_range_or_comes_twice_costs_no_token() {
+    for more in [
+        r#""expires_in":1e400"#,
+        r#""scope":"a","scope":"b""#,
+        r#""error_description":"\ud800""#,
+    ] {
+        let body = format!(r#"{{"access_token":"AT","refresh_token":"RT",{more}}}"#);
+        let Answer::Granted(tokens) = meaning(200, &body) else {
+            panic!("not granted: {more}")
+        };
+        assert_eq!(tokens.refresh_token.unwrap().expose(), "RT", "{more}");
+    }
+}

@@ -229,3 +229,13 @@ fn without_a_nonce_none_is_wanted() {
     let token = signer.token(&header(), &claims);
     assert!(check_with(&signer, &token, |expected| expected.nonce = None).is_ok());
 }
+
+#[test]
+fn an_endless_max_age_is_kept_by_every_login() {
+    let signer = Signer::new();
+    let token = signer.token(&header(), &claims());
+    let found = check_with(&signer, &token, |expected| {
+        expected.max_age = Some(Duration::MAX);
+    });
+    assert!(found.is_ok(), "{found:?}");
+}

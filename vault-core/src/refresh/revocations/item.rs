@@ -17,17 +17,17 @@ use crate::token::RefreshToken;
 
 /// The item `<profile>#revoke.<login id>`.
 #[derive(Debug)]
-pub(super) struct RevocationItem {
-    pub(super) refresh_token: RefreshToken,
-    pub(super) client_id: String,
+pub(crate) struct RevocationItem {
+    pub(crate) refresh_token: RefreshToken,
+    pub(crate) client_id: String,
     /// What a confidential client proves itself with.
-    pub(super) credential: Option<ClientCredential>,
+    pub(crate) credential: Option<ClientCredential>,
     /// No more of them than a revocation needs.
-    pub(super) endpoints: Endpoints,
+    pub(crate) endpoints: Endpoints,
     /// Certificate authorities beyond the system's, as PEM text.
-    pub(super) ca_certificates: Vec<String>,
+    pub(crate) ca_certificates: Vec<String>,
     /// Since the UNIX epoch.
-    pub(super) logged_out: Duration,
+    pub(crate) logged_out: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +47,7 @@ struct RevocationLine {
 
 impl RevocationItem {
     /// `None` where the server has told no revocation endpoint.
-    pub(super) fn new(
+    pub(crate) fn new(
         record: &LoginRecord,
         key: Option<&KeyItem>,
         logged_out: Duration,
@@ -67,7 +67,7 @@ impl RevocationItem {
         })
     }
 
-    pub(super) fn write(&self) -> SecretBytes {
+    pub(crate) fn write(&self) -> SecretBytes {
         let endpoints = &self.endpoints;
         let revocation_endpoint = endpoints.revocation_endpoint.as_ref();
         let token = self.refresh_token.expose().to_owned();
@@ -86,7 +86,7 @@ impl RevocationItem {
         })
     }
 
-    pub(super) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
         let what = "waiting revocation";
         let unreadable = RecordError::Unreadable { what };
         let line: RevocationLine = read(what, bytes.expose())?;
@@ -107,16 +107,16 @@ impl RevocationItem {
 
 /// The file `revoke.<login id>` in the application's folder.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Note {
+pub(crate) struct Note {
     v: u32,
     /// Whose login it was.
-    pub(super) profile: String,
+    pub(crate) profile: String,
     /// Where the item is.
-    pub(super) store: StoreKind,
+    pub(crate) store: StoreKind,
 }
 
 impl Note {
-    pub(super) fn new(profile: &str, store: StoreKind) -> Self {
+    pub(crate) fn new(profile: &str, store: StoreKind) -> Self {
         Self {
             v: VERSION,
             profile: profile.to_owned(),
@@ -124,11 +124,11 @@ impl Note {
         }
     }
 
-    pub(super) fn write(&self) -> SecretBytes {
+    pub(crate) fn write(&self) -> SecretBytes {
         to_ascii_line(self)
     }
 
-    pub(super) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
+    pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
         read("note of a revocation", bytes.expose())
     }
 }
