@@ -48,7 +48,7 @@ pub(crate) type Headers = Vec<(HeaderName, SecretString)>;
 /// The proof that goes with a request, and the nonce that comes with an answer
 /// (RFC 9449, sections 4.1 and 8.1).
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// How to reach servers.
 #[derive(Clone)]
@@ -180,6 +180,19 @@ impl Http {
     /// Fetches a document.
     pub(crate) async fn get_json(&self, url: &Url) -> Result<Response, SendFailure> {
         receive(self.client(url)?.get(url.clone()), url).await
+    }
+
+    /// A client for an API at this address.
+    #[cfg(feature = "client")]
+    pub(crate) fn for_api(
+        &self,
+        api: &Url,
+        redirects: reqwest::redirect::Policy,
+    ) -> Result<reqwest::Client, Error> {
+        Route::of(api)
+            .ok_or_else(SendFailure::insecure)
+            .and_then(|route| client::build_for_api(route, &self.options, &self.roots, redirects))
+            .map_err(|failure| failure.into_error(api))
     }
 
     fn client(&self, url: &Url) -> Result<&reqwest::Client, SendFailure> {

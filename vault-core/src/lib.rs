@@ -22,9 +22,12 @@
 pub mod authorization;
 pub mod bound_host;
 pub(crate) mod cache_key;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod display;
 pub mod enrolment;
 pub mod error;
+pub mod event;
 pub mod exit;
 pub mod fault;
 #[cfg(any(fuzzing, test))]
@@ -35,6 +38,7 @@ pub mod identity;
 pub mod known_servers;
 pub(crate) mod life;
 pub mod login;
+pub mod metrics;
 pub mod oauth;
 pub(crate) mod profile;
 pub mod proof;

@@ -16,8 +16,10 @@ use vault_platform::store::{StoreError, StoreKind, StoreWorker};
 
 use self::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
 use crate::http::Http;
-use crate::identity::LoginId;
+use crate::identity::{Fingerprint, LoginId};
+use crate::metrics::{Counts, count};
 use crate::oauth::dpop::Learnt;
 use crate::record::{Asked, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::protocol::Failure;
@@ -37,6 +39,9 @@ pub(crate) struct Profile {
     http: Mutex<Option<(Vec<String>, Arc<Http>)>>,
     /// What servers have told about proofs.
     pub(crate) learnt: Learnt,
+    pub(crate) counts: Counts,
+    /// The token of the newest refresh of this process.
+    made: Mutex<Option<Fingerprint>>,
 }
 
 /// Who waits while the store is read.
@@ -84,11 +89,33 @@ impl Profile {
             cache: Mutex::default(),
             http: Mutex::default(),
             learnt: Learnt::default(),
+            counts: Counts::default(),
+            made: Mutex::default(),
         }
     }
 
     pub(crate) fn now(&self) -> Now {
         self.settings.clock.now()
+    }
+
+    /// Counts a refresh of this process, and tells of it.
+    pub(crate) fn has_made(&self, token: Option<&CachedToken>, took: Duration) {
+        *lock(&self.made) = token.map(|cached| Fingerprint::of(cached.token.expose()));
+        count(&self.counts.refreshed);
+        self.tell(EventKind::Refreshed { took });
+    }
+
+    /// Counts a token that was read, and tells if another process made it.
+    pub(crate) fn has_read(&self, token: &CachedToken) {
+        count(&self.counts.from_file);
+        if *lock(&self.made) != Some(Fingerprint::of(token.token.expose())) {
+            self.tell(EventKind::Adopted);
+        }
+    }
+
+    pub(crate) fn tell(&self, kind: EventKind) {
+        let (clock, name) = (&*self.settings.clock, &self.names.profile);
+        self.settings.teller.tell(clock, name, kind);
     }
 
     /// One flow at a time works on a profile within this process. A child of

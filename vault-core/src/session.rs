@@ -19,8 +19,10 @@ use vault_platform::store::StoreKind;
 use crate::display::HistoryEntry;
 use crate::enrolment::{Import, LoginReport};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
 use crate::identity::Fingerprint;
 use crate::login::{LoginInteraction, LoginRequest};
+use crate::metrics::{Metrics, count};
 use crate::oauth::challenge::Verdict;
 use crate::oauth::discovery::discover;
 use crate::profile::{Look, Profile, Waiting};
@@ -78,7 +80,7 @@ impl Session {
     /// The token is a bearer credential, unless the login was made with DPoP:
     /// send it only to the API it is for.
     pub async fn access_token(&self) -> Result<AccessToken> {
-        match self.profile.cached(&Asked::default(), CachedToken::token) {
+        match self.remembered(&Asked::default(), CachedToken::token) {
             Some(token) => Ok(token),
             None => Ok(self.token(&TokenOptions::default()).await?.access_token),
         }
@@ -91,7 +93,7 @@ impl Session {
     /// As [`Session::access_token`].
     pub async fn token(&self, options: &TokenOptions) -> Result<Token> {
         let asked = options.asked();
-        match self.profile.cached(&asked, CachedToken::clone) {
+        match self.remembered(&asked, CachedToken::clone) {
             Some(cached) => Ok(self.present(supplied(cached))),
             None => {
                 let request = Request {
@@ -202,6 +204,7 @@ impl Session {
         let profile = self.profile.clone();
         run_aside(async move {
             let report = enrolment::log_in(&profile, &request, interaction).await?;
+            profile.tell(EventKind::LoggedIn);
             revocations::retry(&profile, true).await;
             Ok(report)
         })
@@ -217,8 +220,12 @@ impl Session {
     /// an earlier login as it was.
     pub async fn import(&self, import: Import, token: RefreshToken) -> Result<LoginReport> {
         let profile = self.profile.clone();
-        self.run(async move { enrolment::import(&profile, import, token).await })
-            .await
+        self.run(async move {
+            let report = enrolment::import(&profile, import, token).await?;
+            profile.tell(EventKind::LoggedIn);
+            Ok(report)
+        })
+        .await
     }
 
     /// Logs out for good, in all processes, and revokes the refresh token if
@@ -237,6 +244,7 @@ impl Session {
                 return Err(describe(Failure::NotLoggedIn, &profile.names, None));
             };
             let report = ending::log_out(&profile, &storage, login, revoke).await?;
+            profile.tell(EventKind::LoggedOut);
             if matches!(report.revoked, Ok(true)) {
                 revocations::retry(&profile, true).await;
             }
@@ -264,8 +272,12 @@ impl Session {
     /// and the failures of stores and folder. The login stays where it was.
     pub async fn migrate(&self, to: StoreKind) -> Result<MigrationReport> {
         let profile = self.profile.clone();
-        self.run(async move { migration::migrate(&profile, to).await })
-            .await
+        self.run(async move {
+            let report = migration::migrate(&profile, to).await?;
+            profile.tell(EventKind::Moved { to });
+            Ok(report)
+        })
+        .await
     }
 
     /// The store that the profile is pinned to: where its login was made or
@@ -304,6 +316,12 @@ impl Session {
             Some(folder) => HistoryEntry::read_all(&folder),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// What this session has done in this process.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.profile.counts.read()
     }
 
     /// Proves the store: writes an item, reads it back, deletes it.
@@ -372,6 +390,10 @@ impl Session {
         self.profile.settings.refresher.run(work).await
     }
 
+    pub(crate) fn remembered<T>(&self, asked: &Asked, take: fn(&CachedToken) -> T) -> Option<T> {
+        remembered(&self.profile, asked, take)
+    }
+
     async fn stored(&self, key: &CacheKey) -> Result<Option<CachedToken>> {
         let profile = self.profile.clone();
         match self
@@ -420,6 +442,14 @@ impl Session {
     }
 }
 
+fn remembered<T>(profile: &Profile, asked: &Asked, take: fn(&CachedToken) -> T) -> Option<T> {
+    let token = profile.cached(asked, take);
+    if token.is_some() {
+        count(&profile.counts.from_memory);
+    }
+    token
+}
+
 fn supplied(token: CachedToken) -> Supplied {
     Supplied {
         token,
@@ -458,7 +488,7 @@ async fn serve(
         return;
     }
     if request.refused.is_none() {
-        if let Some(cached) = profile.cached(&request.asked, CachedToken::clone) {
+        if let Some(cached) = remembered(&profile, &request.asked, CachedToken::clone) {
             drop(reply.send(Ok(supplied(cached))));
             return;
         }

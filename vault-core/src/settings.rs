@@ -12,6 +12,7 @@ use vault_platform::store::{
 };
 
 use crate::error::Result;
+use crate::event::Teller;
 use crate::http::{Http, HttpOptions};
 use crate::known_servers::KnownServers;
 use crate::refresh::policy::RotationPolicy;
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     /// Whether a revocation that has to wait is kept in the store.
     pub(crate) queue_revocations: bool,
     pub(crate) refresher: Refresher,
+    pub(crate) teller: Teller,
     pub(crate) user_agent: String,
     pub(crate) key: Option<KeySource>,
     pub(crate) keychain: KeychainOptions,

@@ -13,6 +13,7 @@ use vault_platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
 use crate::bound_host::BoundHost;
 use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Events, Teller};
 use crate::http::HttpOptions;
 use crate::known_servers::KnownServers;
 use crate::profile::Profile;
@@ -82,6 +83,12 @@ impl Vault {
     #[must_use]
     pub fn application(&self) -> &str {
         &self.application
+    }
+
+    /// What happens to this vault's logins from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.settings.teller.listen()
     }
 
     /// The profiles of this application that have a folder, by name, each with
@@ -467,6 +474,7 @@ impl VaultBuilder {
             revocation_deadline: Duration::from_secs(5),
             queue_revocations: self.queue_revocations,
             refresher: Refresher::default(),
+            teller: Teller::default(),
             user_agent: format!(
                 "{} vault-core/{}",
                 self.user_agent,

@@ -12,6 +12,7 @@ mod ahead;
 #[cfg(target_os = "linux")]
 mod cancellation;
 mod cli;
+mod client;
 mod contention;
 #[cfg(target_os = "linux")]
 mod discovery;
@@ -27,6 +28,7 @@ mod migration;
 mod oidc;
 #[cfg(target_os = "linux")]
 mod resources;
+mod runtimes;
 #[cfg(target_os = "linux")]
 mod scene;
 mod support;

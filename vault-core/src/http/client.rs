@@ -1,4 +1,4 @@
-//! The reqwest clients: one for each [`Route`].
+//! The reqwest clients: one for each [`Route`], and those for APIs.
 //!
 //! TLS is configured here and handed over ready-made: reqwest would otherwise
 //! take the process's default cryptography provider, which belongs to the
@@ -14,28 +14,55 @@ use rustls_platform_verifier::Verifier;
 
 use super::{HttpOptions, Route, SendFailure};
 
+/// The client for an authorization server.
 pub(super) fn build(
     route: Route,
     options: &HttpOptions,
     roots: &[CertificateDer<'static>],
 ) -> Result<reqwest::Client, SendFailure> {
+    let builder = to(route, options, roots)?
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        // No idle connections: each request has its own.
+        .pool_max_idle_per_host(0)
+        .timeout(options.total_timeout);
+    builder
+        .build()
+        .map_err(|error| SendFailure::new(error, None))
+}
+
+/// A client for an API: redirects are the caller's choice, connections are used
+/// again, and an answer may be as long as it takes.
+#[cfg(feature = "client")]
+pub(super) fn build_for_api(
+    route: Route,
+    options: &HttpOptions,
+    roots: &[CertificateDer<'static>],
+    redirects: reqwest::redirect::Policy,
+) -> Result<reqwest::Client, SendFailure> {
+    let builder = to(route, options, roots)?.redirect(redirects);
+    builder
+        .build()
+        .map_err(|error| SendFailure::new(error, None))
+}
+
+fn to(
+    route: Route,
+    options: &HttpOptions,
+    roots: &[CertificateDer<'static>],
+) -> Result<reqwest::ClientBuilder, SendFailure> {
     let tls = tls(route, roots).map_err(SendFailure::no_certificates)?;
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(&options.user_agent)
         .http1_only()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
         .referer(false)
-        // No idle connections: each request has its own.
-        .pool_max_idle_per_host(0)
         .connect_timeout(
             options
                 .connect_timeout
                 .min(options.total_timeout.mul_f64(0.8)),
-        )
-        .timeout(options.total_timeout);
-    let builder = match route {
+        );
+    Ok(match route {
         Route::Remote => builder.https_only(true),
         Route::LoopbackTls | Route::LoopbackPlain => builder
             .no_proxy()
@@ -47,10 +74,7 @@ pub(super) fn build(
                     (Ipv6Addr::LOCALHOST, 0).into(),
                 ],
             ),
-    };
-    builder
-        .build()
-        .map_err(|error| SendFailure::new(error, None))
+    })
 }
 
 fn tls(route: Route, roots: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {

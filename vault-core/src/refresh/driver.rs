@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Instrument;
 use vault_platform::folder::PreparedFile;
 use vault_platform::lock::LockGuard;
 
@@ -57,7 +58,18 @@ pub(crate) async fn refresh(
     deadline: Instant,
     reply: oneshot::Sender<Result<Supplied>>,
 ) {
-    let mut driver = Driver::new(profile, request, deadline, reply);
+    let names = &profile.names;
+    let span = tracing::info_span!(
+        "refresh",
+        application = names.application,
+        profile = names.profile
+    );
+    run(Driver::new(profile, request, deadline, reply))
+        .instrument(span)
+        .await;
+}
+
+async fn run(mut driver: Driver) {
     let want = Want {
         refused: driver.request.refused,
         insist: driver.request.insist,
@@ -67,7 +79,7 @@ pub(crate) async fn refresh(
     loop {
         let effect;
         (machine, effect) = machine.next(event);
-        tracing::trace!(profile = %driver.profile.names.profile, ?effect, "refresh");
+        tracing::trace!(?effect);
         let point = fault::Around::new("refresh", &effect);
         point.before();
         match effect {
@@ -98,6 +110,7 @@ fn revoke_what_waits(profile: Arc<Profile>) {
 struct Driver {
     profile: Arc<Profile>,
     request: Request,
+    began: Instant,
     deadline: Instant,
     reply: Option<oneshot::Sender<Result<Supplied>>>,
     storage: Option<Arc<Storage>>,
@@ -148,6 +161,7 @@ impl Driver {
         Self {
             profile,
             request,
+            began: Instant::now(),
             deadline,
             reply: Some(reply),
             storage: None,

@@ -32,7 +32,7 @@ impl Blocking<'_> {
     ///
     /// As there.
     pub fn access_token(&self) -> Result<AccessToken> {
-        match self.0.profile.cached(&Asked::default(), CachedToken::token) {
+        match self.0.remembered(&Asked::default(), CachedToken::token) {
             Some(token) => Ok(token),
             None => Ok(self.token(&TokenOptions::default())?.access_token),
         }
@@ -46,7 +46,7 @@ impl Blocking<'_> {
     pub fn token(&self, options: &TokenOptions) -> Result<Token> {
         let asked = options.asked();
         let profile = &self.0.profile;
-        if let Some(cached) = profile.cached(&asked, CachedToken::clone) {
+        if let Some(cached) = self.0.remembered(&asked, CachedToken::clone) {
             return Ok(self.0.present(supplied(cached)));
         }
         let now = profile.now();
@@ -54,6 +54,7 @@ impl Blocking<'_> {
             && let Some(cached) = serving(login.record.tokens(), &asked, &now)
             && is_fresh(cached, asked.min_valid, &now)
         {
+            profile.has_read(cached);
             return Ok(self.0.present(supplied(cached.clone())));
         }
         pollster::block_on(self.0.token(options))

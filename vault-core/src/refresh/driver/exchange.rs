@@ -257,6 +257,8 @@ impl Driver {
             .as_ref()
             .and_then(|record| record.access(&self.request.asked.key))
             .cloned();
+        self.profile
+            .has_made(self.token.as_ref(), self.began.elapsed());
         // An answer without a usable access token is told at the end. A failure
         // on the way, of an earlier send or of the first try to commit, is past.
         if self.usable

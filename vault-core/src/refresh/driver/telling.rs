@@ -1,8 +1,12 @@
 //! What others are told of a refresh: the caller, those who wait, and people.
 
+use std::time::Duration;
+
 use super::{Driver, Supplied};
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
+use crate::metrics::count;
 use crate::refresh::claim::Claim;
 use crate::refresh::description::describe;
 use crate::refresh::protocol::{Event, Failure, Outcome};
@@ -71,6 +75,7 @@ impl Driver {
     }
 
     pub(super) fn finish(mut self, outcome: Outcome) {
+        let retry_after = self.retry_after;
         let supplied = match (outcome, self.token.take()) {
             (Outcome::Adopted, Some(token)) => Ok(Supplied {
                 token,
@@ -93,7 +98,31 @@ impl Driver {
                 "a refresh ended without a token",
             )),
         };
+        match (outcome, &supplied) {
+            (Outcome::Adopted, Ok(supplied)) => self.profile.has_read(&supplied.token),
+            (Outcome::Refreshed, _) => {}
+            (_, supplied) => self.tell(supplied, retry_after),
+        }
         self.answer(supplied);
+    }
+
+    /// Counts a failure and tells who listens. What went well was told when it
+    /// did.
+    fn tell(&self, supplied: &Result<Supplied>, retry_after: Option<Duration>) {
+        let counts = &self.profile.counts;
+        let (kind, served, counter) = match supplied {
+            Ok(supplied) => match supplied.failure {
+                Some(kind) => (kind, true, &counts.served_despite),
+                None => return,
+            },
+            Err(error) => (error.kind(), false, &counts.failed),
+        };
+        count(counter);
+        self.profile.tell(EventKind::Failed {
+            kind,
+            served,
+            retry_after,
+        });
     }
 
     pub(super) fn describe(&mut self, failure: Failure) -> Error {
