@@ -13,6 +13,9 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use stored::first_version_record;
+
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -92,21 +95,25 @@ fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Text that is shown is short, of visible characters, and does not repeat what
-/// was sent.
-fn assert_fit(text: &str) {
+/// Text that is shown is short and of visible characters.
+fn assert_clean(text: &str) {
     assert!(text.chars().count() <= 1000, "too long: {text:?}");
     let hidden = text.chars().find(|c| c.is_control() || is_format(*c));
     assert_eq!(hidden, None, "{text:?}");
+}
+
+/// A server's words do not repeat what was sent to it, either.
+fn assert_fit(text: &str) {
+    assert_clean(text);
     assert!(!text.contains(TELLING), "what was sent is shown: {text:?}");
 }
 
-/// So is an error, with all its causes.
+/// An error and all its causes are fit to be shown.
 fn assert_quiet(error: &Error) {
-    assert_fit(&error.to_string());
+    assert_clean(&error.to_string());
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        assert_fit(&error.to_string());
+        assert_clean(&error.to_string());
         cause = error.source();
     }
 }

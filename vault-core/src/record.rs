@@ -5,6 +5,9 @@
 //! All are one line of ASCII JSON. Those that hold a secret are written to and
 //! read from memory that is wiped.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 

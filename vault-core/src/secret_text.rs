@@ -73,11 +73,13 @@ impl serde_json::ser::Formatter for AsciiFormatter {
     where
         W: ?Sized + std::io::Write,
     {
-        if fragment.is_ascii() {
+        // DEL is ASCII, and JSON has no need to escape it: a store has.
+        let is_plain = |character: char| character.is_ascii() && character != '\u{7f}';
+        if fragment.chars().all(is_plain) {
             return writer.write_all(fragment.as_bytes());
         }
         for character in fragment.chars() {
-            if character.is_ascii() {
+            if is_plain(character) {
                 writer.write_all(&[character as u8])?;
             } else {
                 for unit in character.encode_utf16(&mut [0; 2]) {
