@@ -290,3 +290,28 @@ impl From<BadItemName> for Error {
         .because(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_guide_says_what_to_do_on_each_kind() {
+        let (_, kinds) = include_str!("error.rs")
+            .split_once("enum ErrorKind {")
+            .unwrap();
+        let (kinds, _) = kinds.split_once("\n}").unwrap();
+        let kinds: Vec<&str> = kinds
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(','))
+            .filter(|word| word.chars().all(char::is_alphanumeric))
+            .collect();
+        assert!(kinds.len() > 40, "{kinds:?}");
+        let guide = include_str!("../../docs/GUIDE.md");
+        let missing = kinds.iter().filter(|kind| {
+            let named = format!("`{kind}`");
+            !guide
+                .lines()
+                .any(|line| line.starts_with('|') && line.contains(&named))
+        });
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
+}

@@ -58,3 +58,12 @@ pub use session::Session;
 pub use token::{AccessToken, RefreshToken};
 pub use vault::{Vault, VaultBuilder};
 pub use vault_platform as platform;
+
+/// The examples of the documents that don't lie in this crate.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../docs/GUIDE.md")]
+    mod guide {}
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+}
