@@ -461,7 +461,7 @@ pub(crate) struct Token {
     #[arg(long)]
     pub(crate) header: bool,
     /// Print it as a line of curl's configuration, which `curl -K` reads
-    #[arg(long, conflicts_with_all = ["header", "json"])]
+    #[arg(long, conflicts_with = "header")]
     pub(crate) curl: bool,
     /// Of a login with --dpop: print the header `DPoP` too, for one request to
     /// this address

@@ -16,6 +16,10 @@ pub(crate) fn run(context: &Context, arguments: args::Token) -> Result<Exit, Pro
         let hint = "add `--header`, `--curl` or `--json`";
         return Err(Failure::usage("dpop_without_header", message, hint).into());
     }
+    if arguments.curl && context.output.json {
+        let message = "`--curl` and `--json` are two answers";
+        return Err(Failure::usage("usage", message, "leave one of them out").into());
+    }
     let session = context.session()?;
     let blocking = session.blocking();
     let token = blocking.token(&arguments.wanted.options())?;
