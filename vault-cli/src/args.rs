@@ -508,7 +508,8 @@ pub(crate) struct Show {
 #[command(after_help = "Examples:
   vault-cli logout
   vault-cli logout --all        (every profile of the application)
-  vault-cli logout --no-revoke  (without a word to the server)")]
+  vault-cli logout --no-revoke  (without a word to the server)
+  vault-cli logout --end-session   (and out of the server, in the browser)")]
 pub(crate) struct Logout {
     /// Do not ask the server to revoke the refresh token
     #[arg(long)]
@@ -516,6 +517,13 @@ pub(crate) struct Logout {
     /// Log out of every profile of the application
     #[arg(long)]
     pub(crate) all: bool,
+    /// Afterwards open the server's own page for logging out in the browser,
+    /// where it has one
+    #[arg(long)]
+    pub(crate) end_session: bool,
+    /// Open no browser: print that page's URL on a line of standard error
+    #[arg(long, requires = "end_session")]
+    pub(crate) no_browser: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,34 +1,88 @@
 //! `logout`: ends a login, or all of the application, for good.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use serde::Serialize;
+use url::Url;
+use vault_core::login::{LoginInteraction, SystemBrowser};
 use vault_core::{Error, Session};
 
 use super::every::every;
 use crate::args;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Problem};
+use crate::{signals, terminal};
 
 pub(crate) fn run(context: &Context, arguments: &args::Logout) -> Result<Exit, Problem> {
     let revoke = !arguments.no_revoke;
     let output = &context.output;
-    if !arguments.all {
-        let session = context.session()?;
-        let ended = end(context, &session, revoke)?;
-        if output.json {
-            output.document(&ended)?;
-        } else {
-            output.text(&ended.text())?;
+    // Several logins may have been made at one server: it is left once.
+    let pages = RefCell::new(BTreeSet::new());
+    let leave = |session: &Session| {
+        let done = end(context, session, revoke)?;
+        if arguments.end_session {
+            match &done.end_session_url {
+                Some(url) => {
+                    pages.borrow_mut().insert(url.clone());
+                }
+                None => output.warning(&format!(
+                    "{}: the server names no page for logging out there",
+                    done.profile
+                )),
+            }
         }
-        return Ok(Exit::Done);
+        Ok(done)
+    };
+    let exit = if arguments.all {
+        let nobody = "nobody was logged in";
+        every(
+            context,
+            &context.vault()?,
+            |_| true,
+            leave,
+            Done::text,
+            nobody,
+        )?
+    } else {
+        let done = leave(&context.session()?)?;
+        if output.json {
+            output.document(&done)?;
+        } else {
+            output.text(&done.text())?;
+        }
+        Exit::Done
+    };
+    for url in pages.into_inner() {
+        open(
+            context,
+            &url,
+            !arguments.no_browser && terminal::is_attended(),
+        );
     }
-    every(
-        context,
-        &context.vault()?,
-        |_| true,
-        |session| end(context, session, revoke),
-        Done::text,
-        "nobody was logged in",
-    )
+    Ok(exit)
+}
+
+/// Sends the person to the server's page, or prints where it is. What fails
+/// here undoes nothing: the login has ended.
+fn open(context: &Context, url: &Url, browser: bool) {
+    let output = &context.output;
+    if !browser {
+        output.line(url.as_str());
+        return;
+    }
+    let host = url.host_str().unwrap_or_default();
+    output.note(&format!(
+        "The browser opens, to log out at {host}. If it does not, open this address in it:"
+    ));
+    output.line(url.as_str());
+    let browser = Arc::new(SystemBrowser::new());
+    let ending = browser.clone();
+    signals::before_the_end(Box::new(move || ending.finished()));
+    if let Err(error) = browser.show(url) {
+        output.warning(&format!("{error}; open that address in a browser"));
+    }
 }
 
 #[derive(Serialize)]
@@ -44,6 +98,8 @@ struct Done {
     revocation_queued: bool,
     /// Something is left in store or folder that nothing uses any more.
     remains: bool,
+    /// The server's own page for logging out there, in a browser.
+    end_session_url: Option<Url>,
 }
 
 impl Done {
@@ -92,5 +148,6 @@ fn end(context: &Context, session: &Session, revoke: bool) -> Result<Done, Error
         revocation_error,
         revocation_queued: report.queued,
         remains: report.remains,
+        end_session_url: report.end_session,
     })
 }

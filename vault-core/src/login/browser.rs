@@ -26,6 +26,10 @@ use crate::error::{Error, ErrorKind};
 /// browser, which runs until its user leaves it.
 const START_TIME: Duration = Duration::from_secs(2);
 
+/// How long a browser may take to read the page of an address that nothing
+/// comes back from.
+const READ_TIME: Duration = Duration::from_secs(5);
+
 /// The browser that the system opens web pages with.
 #[derive(Default)]
 pub struct SystemBrowser {
@@ -48,6 +52,24 @@ impl SystemBrowser {
             folder: Some(folder.into()),
             opened: Mutex::default(),
         }
+    }
+
+    /// Opens an address that nothing comes back from. Waits a few seconds for
+    /// the browser to read the file, which is removed then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotOffered`] if no browser could be opened,
+    /// [`ErrorKind::ServerAnswerInvalid`] if that is no web page's address.
+    pub fn show(&self, url: &Url) -> Result<(), Error> {
+        let opened = self.open_url(url);
+        if opened.is_ok() {
+            let (_keeps_it_open, nothing) = channel::<()>();
+            // Nothing is sent: this is a pause.
+            nothing.recv_timeout(READ_TIME).ok();
+        }
+        self.finished();
+        opened
     }
 
     fn write_page(&self, url: &Url) -> std::io::Result<(TempDir, PathBuf)> {
@@ -141,12 +163,13 @@ impl fmt::Debug for SystemBrowser {
 }
 
 fn redirecting_page(url: &Url) -> String {
+    let host = escape(url.host_str().unwrap_or_default());
     let url = escape(url.as_str());
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n\
          <meta http-equiv=\"refresh\" content=\"0; url={url}\">\n\
-         <title>Login</title>\n<p><a href=\"{url}\">Continue to the login</a></p>\n</html>\n"
+         <title>{host}</title>\n<p><a href=\"{url}\">Continue to {host}</a></p>\n</html>\n"
     )
 }
 

@@ -151,6 +151,8 @@ struct Metadata {
     revocation_endpoint: Option<String>,
     #[serde(default, deserialize_with = "lenient::string")]
     userinfo_endpoint: Option<String>,
+    #[serde(default, deserialize_with = "lenient::string")]
+    end_session_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: Option<bool>,
     #[serde(default, deserialize_with = "lenient::words")]
@@ -235,6 +237,9 @@ pub(crate) fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpo
         )?,
         revocation_endpoint: endpoint("revocation_endpoint", metadata.revocation_endpoint)?,
         userinfo_endpoint: endpoint("userinfo_endpoint", metadata.userinfo_endpoint)?,
+        // No token goes there: one that can't be used keeps nobody from a login.
+        end_session_endpoint: endpoint("end_session_endpoint", metadata.end_session_endpoint)
+            .unwrap_or_default(),
         authorization_response_iss_parameter_supported: metadata
             .authorization_response_iss_parameter_supported
             .unwrap_or(false),

@@ -54,6 +54,10 @@ pub struct Endpoints {
     /// Tells who logged in (OpenID Connect Core, section 5.3).
     #[serde(default)]
     pub userinfo_endpoint: Option<Url>,
+    /// Where a browser ends the person's login at the server itself (OpenID
+    /// Connect RP-Initiated Logout 1.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_session_endpoint: Option<Url>,
     /// Whether each redirect back names the issuer (RFC 9207): one that does
     /// not is then refused.
     #[serde(default)]
@@ -101,6 +105,7 @@ impl Endpoints {
             device_authorization_endpoint: None,
             revocation_endpoint: None,
             userinfo_endpoint: None,
+            end_session_endpoint: None,
             authorization_response_iss_parameter_supported: false,
             lacks_pkce_s256: false,
             token_endpoint_auth_methods: None,
@@ -110,5 +115,15 @@ impl Endpoints {
             id_token_signing_algs: None,
             lacks_dpop_es256: false,
         })
+    }
+
+    /// The page that ends the person's login at the server itself (OpenID
+    /// Connect RP-Initiated Logout 1.0, section 2); `None` where the server
+    /// names none. It carries no secret: the ID token that could go with it is
+    /// not kept, so the server may ask the person.
+    pub(crate) fn end_session(&self, client_id: &str) -> Option<Url> {
+        let mut url = self.end_session_endpoint.clone()?;
+        url.query_pairs_mut().append_pair("client_id", client_id);
+        Some(url)
     }
 }

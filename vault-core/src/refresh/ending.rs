@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use url::Url;
 use vault_platform::lock::LockGuard;
 
 use super::farewell::{delete_copies, delete_remains, revoke_now};
@@ -36,6 +37,10 @@ pub struct LogoutReport {
     /// Something of the login is left in the store or the folder; the next
     /// process that comes by deletes it. No process uses it any more.
     pub remains: bool,
+    /// The page that also ends the person's login at the server, in a browser
+    /// (OpenID Connect RP-Initiated Logout 1.0); `None` where the server names
+    /// none, or the login could not be read. Opening it is left to the caller.
+    pub end_session: Option<Url>,
 }
 
 /// Ends a login for good.
@@ -69,10 +74,16 @@ pub(crate) async fn log_out(
         match effect {
             Effect::Finish(Outcome::LoggedOut { remains }) => {
                 profile.forget();
+                let settings = driver.record.as_ref().map(|record| &record.settings);
+                let end_session = settings.and_then(|settings| {
+                    let endpoints = settings.endpoints.as_ref()?;
+                    endpoints.end_session(&settings.client_id)
+                });
                 return Ok(LogoutReport {
                     revoked: driver.revoked,
                     queued: driver.queued,
                     remains,
+                    end_session,
                 });
             }
             Effect::Finish(_) => {

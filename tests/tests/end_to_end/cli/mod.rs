@@ -6,6 +6,7 @@ mod bindings;
 mod choice;
 mod clients;
 mod contract;
+mod end_session;
 #[cfg(target_os = "linux")]
 mod exec;
 mod foreign_items;

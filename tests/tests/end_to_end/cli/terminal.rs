@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use vault_tests::server::{AuthorizationServer, ServerConfig};
+use vault_tests::server::{AuthorizationServer, DeviceApproval, ServerConfig};
 
 use crate::support::Sandbox;
 
@@ -68,4 +68,60 @@ fn an_interrupt_at_the_hidden_prompt_leaves_the_terminal_as_it_was() {
     assert!(said.contains("ended 130"), "{said}");
     let echoes = said.split([' ', ';', '\n']).any(|word| word == "echo");
     assert!(echoes, "{said}");
+}
+
+#[test]
+fn a_qr_code_is_shown_on_a_terminal_unless_it_is_not_wanted_and_never_to_a_pipe() {
+    let server = AuthorizationServer::start(ServerConfig {
+        device_approval: DeviceApproval::AfterPolls(0),
+        ..ServerConfig::default()
+    });
+    let shown = |more: &str| {
+        let commands = format!(
+            "stty cols 100; \"$PROGRAM\" login --flow device --issuer {} --client-id vault-cli \
+             --scope offline_access {more}",
+            server.issuer()
+        );
+        let said = on_a_terminal(&Sandbox::new(), &commands, b"");
+        assert!(said.contains("enter the code"), "{said}");
+        assert!(said.contains("logged in"), "{said}");
+        // Half blocks of two modules: a spinner has none.
+        said.lines()
+            .filter(|line| line.contains("\u{2588}\u{2580}"))
+            .count()
+    };
+    assert!(shown("") >= 10);
+    assert_eq!(shown("--no-qr"), 0);
+    assert_eq!(shown("--quiet 2>&1"), 0);
+    assert_eq!(shown("2>&1 | cat"), 0);
+}
+
+#[test]
+fn the_servers_page_for_logging_out_is_opened_with_a_private_file() {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let page = server.url("/end_session");
+    server.configure(|config| {
+        config.metadata_changes = vec![("end_session_endpoint".to_owned(), page.clone().into())];
+    });
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    // A browser that writes down what it was started with, and reads that.
+    let (browser, seen) = (sandbox.home().join("browser"), sandbox.home().join("seen"));
+    let script = "#!/bin/sh\nset -e\n{ echo \"$@\"; cat \"${1#file://}\"; } > \"$HOME/seen\"\n";
+    std::fs::write(&browser, script).unwrap();
+    let commands =
+        "chmod +x $HOME/browser; BROWSER=$HOME/browser \"$PROGRAM\" logout --end-session";
+    let said = on_a_terminal(&sandbox, commands, b"");
+    let address = format!("{page}?client_id=vault-cli");
+    assert!(said.contains("logged out"), "{said}");
+    assert!(
+        said.lines().any(|line| line.trim_end() == address),
+        "{said}"
+    );
+    let seen = std::fs::read_to_string(seen).unwrap_or_else(|_| panic!("not opened: {said}"));
+    let (argument, contents) = seen.split_once('\n').unwrap();
+    assert!(!argument.contains("end_session"), "{argument}");
+    assert!(contents.contains(&format!("url={address}\"")), "{contents}");
+    let file = argument.strip_prefix("file://").unwrap();
+    assert!(!std::path::Path::new(file).exists(), "{file} is left");
 }

@@ -57,6 +57,22 @@ fn a_full_description_is_read() {
 }
 
 #[test]
+fn a_page_for_logging_out_that_can_not_be_opened_counts_as_none() {
+    for (named, taken) in [
+        ("https://login.example/logout?a=b", true),
+        ("http://login.example/logout", false),
+        ("not a url", false),
+    ] {
+        let more = format!(r#","end_session_endpoint":"{named}""#);
+        let page = answer(200, &metadata(&more))
+            .unwrap()
+            .end_session("it's me");
+        let expected = "https://login.example/logout?a=b&client_id=it%27s+me";
+        assert_eq!(page.map(String::from).as_deref(), taken.then_some(expected));
+    }
+}
+
+#[test]
 fn a_meagre_description_is_enough() {
     let endpoints = answer(200, &metadata("")).unwrap();
     assert!(endpoints.authorization_endpoint.is_none());
