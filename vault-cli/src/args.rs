@@ -337,6 +337,10 @@ pub(crate) struct Confidential {
     /// What the server knows the key by (`kid`)
     #[arg(long, value_name = "ID", requires = "client_key_file")]
     pub(crate) client_key_id: Option<String>,
+    /// The key's certificate (PEM), for servers that know the key by it, as
+    /// Entra ID does
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    pub(crate) client_certificate: Option<PathBuf>,
 }
 
 fn client_authentications() -> impl TypedValueParser<Value = ClientAuthentication> {

@@ -12,7 +12,11 @@ use crate::{input, terminal};
 pub(crate) fn credential(options: &Confidential) -> Result<Option<ClientCredential>, Problem> {
     let credential = if let Some(path) = &options.client_key_file {
         let pem = input::secret_from(path, "--client-key-file")?;
-        ClientCredential::private_key(&pem, options.client_key_id.clone())?
+        let key = ClientCredential::private_key(&pem, options.client_key_id.clone())?;
+        match &options.client_certificate {
+            Some(path) => key.certificate(&input::certificate(path, "--client-certificate")?)?,
+            None => key,
+        }
     } else if let Some(path) = &options.client_secret_file {
         let secret = if path.as_os_str() == "-" && terminal::is_attended() {
             terminal::ask_secret("Client secret (not shown): ")?

@@ -106,7 +106,8 @@ impl Context {
             builder = builder.key_source(key);
         }
         if let Some(path) = ca_cert {
-            builder = builder.ca_certificate(input::certificate(path)?);
+            builder =
+                builder.ca_certificate(input::certificate(path, "--ca-cert` (or `VAULT_CA_CERT")?);
         }
         Ok(builder)
     }

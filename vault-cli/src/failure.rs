@@ -231,7 +231,8 @@ fn hint(error: &Error, options: &Options) -> String {
             "check scopes and resource with the authorization server".to_owned()
         }
         ErrorKind::ClientRefused => format!(
-            "have the client's registration checked at the authorization server; {} asks again at once",
+            "check the client id, and what the client proves itself with, against its registration at \
+             the authorization server; where somebody is logged in, {} asks again at once",
             run("refresh --force")
         ),
         ErrorKind::ScopeInsufficient => {

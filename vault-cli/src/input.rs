@@ -107,13 +107,13 @@ pub(crate) fn known_servers(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// Reads a certificate authority's file.
-pub(crate) fn certificate(path: &Path) -> Result<String, Failure> {
+/// Reads a certificate's file, which this option names.
+pub(crate) fn certificate(path: &Path, option: &str) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {
         Failure::usage(
             "invalid_input",
             format!("the certificate {} can't be read: {error}", path.display()),
-            "`--ca-cert` (or VAULT_CA_CERT) names a PEM file",
+            format!("`{option}` names a PEM file"),
         )
     })
 }

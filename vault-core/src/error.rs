@@ -37,7 +37,7 @@ pub enum ErrorKind {
     /// `invalid_target` …), not for the login: another request may be granted.
     RequestRefused,
     /// The server refuses the client (`invalid_client`, `unauthorized_client`):
-    /// its registration there was changed or has ended.
+    /// it is not registered there so, or no longer.
     ClientRefused,
     /// The API wants a token of another scope (RFC 6750,
     /// `insufficient_scope`): see [`Error::needed_scope`]. No refresh helps.

@@ -158,28 +158,27 @@ impl Http {
         headers: Headers,
         form: SecretBytes,
     ) -> Result<Response, SendFailure> {
-        let mut request = self
+        let request = self
             .client(url)?
             .post(url.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Bytes::from_owner(WipedOnDrop(form)));
-        for (name, value) in headers {
-            let bytes = Bytes::from_owner(WipedOnDrop(value.into_bytes()));
-            // A value that no header can hold fails the request unsent.
-            request = match HeaderValue::from_maybe_shared(bytes) {
-                Ok(mut value) => {
-                    value.set_sensitive(true);
-                    request.header(name, value)
-                }
-                Err(_) => request.header(name, "\n"),
-            };
-        }
-        receive(request, url).await
+        receive(with(headers, request), url).await
     }
 
     /// Fetches a document.
     pub(crate) async fn get_json(&self, url: &Url) -> Result<Response, SendFailure> {
-        receive(self.client(url)?.get(url.clone()), url).await
+        self.get_json_with(url, Headers::new()).await
+    }
+
+    /// Fetches a document, with what these headers prove.
+    pub(crate) async fn get_json_with(
+        &self,
+        url: &Url,
+        headers: Headers,
+    ) -> Result<Response, SendFailure> {
+        let request = self.client(url)?.get(url.clone());
+        receive(with(headers, request), url).await
     }
 
     /// A client for an API at this address.
@@ -254,6 +253,21 @@ impl AsRef<[u8]> for WipedOnDrop {
     fn as_ref(&self) -> &[u8] {
         self.0.expose()
     }
+}
+
+fn with(headers: Headers, mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    for (name, value) in headers {
+        let bytes = Bytes::from_owner(WipedOnDrop(value.into_bytes()));
+        // A value that no header can hold fails the request unsent.
+        request = match HeaderValue::from_maybe_shared(bytes) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                request.header(name, value)
+            }
+            Err(_) => request.header(name, "\n"),
+        };
+    }
+    request
 }
 
 async fn receive(request: reqwest::RequestBuilder, url: &Url) -> Result<Response, SendFailure> {

@@ -57,6 +57,8 @@ pub struct ServerConfig {
 
     /// What ID tokens are like.
     pub id_token: IdTokens,
+    /// What `/userinfo` tells beside `sub`, or instead.
+    pub user_info: Vec<(String, Value)>,
     /// How long ago the person proved who they are: `auth_time`.
     pub authenticated_ago: Duration,
     /// Whether authorization requests can be, or have to be, pushed (RFC 9126).
@@ -100,6 +102,7 @@ impl Default for ServerConfig {
             state_parameter: ResponseParameter::Right,
             iss_parameter: ResponseParameter::Right,
             id_token: IdTokens::Right,
+            user_info: Vec::new(),
             authenticated_ago: Duration::ZERO,
             pushed_requests: PushedRequests::None,
             device_code_lifetime: Duration::from_secs(600),
@@ -154,6 +157,9 @@ pub enum ClientAuthentication {
     PrivateKeyJwt {
         /// The point of the P-256 public key, uncompressed.
         public_key: Vec<u8>,
+        /// The SHA-256 of the certificate that assertions have to name the key by, if they have
+        /// to (`x5t#S256`).
+        certificate: Option<[u8; 32]>,
     },
 }
 

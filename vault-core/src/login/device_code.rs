@@ -158,7 +158,7 @@ pub(crate) fn read(response: &Response, url: &Url, sent: &[&str]) -> Result<Gran
         status => {
             return match OAuthError::in_body(response, sent) {
                 Some(error) => failed(
-                    ErrorKind::RequestRefused,
+                    super::refusal(&error.code),
                     format!("refused the login: {}", error.describe()),
                 ),
                 None if matches!(status, 404 | 405 | 501) => failed(

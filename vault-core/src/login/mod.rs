@@ -19,6 +19,7 @@ pub(crate) mod redirect;
 mod request;
 #[cfg(test)]
 mod tests;
+mod user_info;
 
 use std::fmt;
 
@@ -91,6 +92,8 @@ pub trait LoginInteraction: Send + Sync {
 ///   the server said no, or nobody came in time.
 /// - [`ErrorKind::IdTokenRefused`]: the ID token is not for this login, or
 ///   there is none.
+/// - [`ErrorKind::ClientRefused`]: the server does not know the client, or not
+///   by what it proved itself with.
 /// - [`ErrorKind::RequestRefused`], [`ErrorKind::ServerAnswerInvalid`],
 ///   [`ErrorKind::ServerUnavailable`], [`ErrorKind::NetworkUnavailable`].
 pub(crate) async fn run(
@@ -139,7 +142,8 @@ pub(crate) async fn run(
 #[derive(Debug)]
 pub(crate) struct LoggedIn {
     pub(crate) tokens: TokenResponse,
-    /// Who logged in, where that was asked for: of a checked ID token.
+    /// Who logged in, where that was asked for: of a checked ID token, but for
+    /// the name.
     pub(crate) claims: Option<Claims>,
 }
 
@@ -215,7 +219,9 @@ impl Context<'_> {
             now: tokens.date.unwrap_or(self.client.now),
         };
         let claims = id_token::verify(self.http, self.endpoints, token, &expected).await?;
-        Ok(Some(claims))
+        Ok(Some(
+            user_info::named(self, &tokens.access_token, claims).await,
+        ))
     }
 }
 
@@ -234,6 +240,14 @@ impl fmt::Debug for Finished<'_> {
     }
 }
 
+/// What a refusal is about: the client, or what it asked for.
+fn refusal(code: &str) -> ErrorKind {
+    match code {
+        "invalid_client" | "unauthorized_client" => ErrorKind::ClientRefused,
+        _ => ErrorKind::RequestRefused,
+    }
+}
+
 /// Takes the tokens out of the answer that ends a login.
 fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error> {
     let host = endpoints.token_endpoint.host_str().unwrap_or("the server");
@@ -243,7 +257,7 @@ fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error>
             let kind = match error.as_str() {
                 "access_denied" => ErrorKind::AccessDenied,
                 "expired_token" => ErrorKind::LoginExpired,
-                _ => ErrorKind::RequestRefused,
+                code => refusal(code),
             };
             let more = description
                 .map(|text| format!(" ({text})"))

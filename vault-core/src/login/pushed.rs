@@ -24,7 +24,7 @@ struct Fields {
 ///
 /// # Errors
 ///
-/// - [`ErrorKind::RequestRefused`]: the server does not take the request.
+/// - [`ErrorKind::ClientRefused`], [`ErrorKind::RequestRefused`]: the server does not take the request.
 /// - [`ErrorKind::ServerAnswerInvalid`], [`ErrorKind::ServerUnavailable`], and
 ///   the kinds of a request that could not be sent.
 pub(super) async fn push(
@@ -73,12 +73,14 @@ pub(crate) fn read(
             );
         }
         _ => {
-            let reason = match OAuthError::in_body(response, sent) {
-                Some(error) => error.describe(),
-                None => format!("status {status}"),
+            let (kind, reason) = match OAuthError::in_body(response, sent) {
+                Some(error) => (super::refusal(&error.code), error.describe()),
+                None => (ErrorKind::RequestRefused, format!("status {status}")),
             };
-            let message = format!("{at} refused the login: {reason}");
-            return Err(Error::new(ErrorKind::RequestRefused, message));
+            return Err(Error::new(
+                kind,
+                format!("{at} refused the login: {reason}"),
+            ));
         }
     }
     let invalid = |what: &str| Error::new(ErrorKind::ServerAnswerInvalid, format!("{at}: {what}"));

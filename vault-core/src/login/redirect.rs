@@ -97,7 +97,7 @@ fn refusal(issuer: &str, error: &str, description: Option<&str>) -> Error {
         | "consent_required"
         | "account_selection_required" => ErrorKind::AccessDenied,
         "server_error" | "temporarily_unavailable" => ErrorKind::ServerUnavailable,
-        _ => ErrorKind::RequestRefused,
+        code => super::refusal(code),
     };
     let more = description
         .map(clean)
@@ -309,7 +309,7 @@ mod tests {
             ("server_error", ErrorKind::ServerUnavailable),
             ("temporarily_unavailable", ErrorKind::ServerUnavailable),
             ("invalid_scope", ErrorKind::RequestRefused),
-            ("unauthorized_client", ErrorKind::RequestRefused),
+            ("unauthorized_client", ErrorKind::ClientRefused),
         ] {
             let query = format!("error={code}&error_description=no%1b%5B2J+way&state=S-t_1");
             let error = refused(&query, false);

@@ -6,35 +6,27 @@
 //! authorization, pushed authorization request, revocation. A proof travels in
 //! memory that is wiped, as the credential itself does.
 
+mod asking;
+mod signing;
+
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD};
-use reqwest::header::AUTHORIZATION;
-use ring::rand::SystemRandom;
-use ring::rsa;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-};
-use rustls::pki_types::PrivateKeyDer;
+use data_encoding::BASE64URL_NOPAD;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use url::form_urlencoded::byte_serialize;
-use vault_platform::random;
-use vault_platform::secret::{SecretBuffer, SecretBytes, SecretString};
+use sha2::{Digest, Sha256};
+use signing::SigningKey;
+use vault_platform::secret::{SecretBytes, SecretString};
+
+pub(crate) use asking::Client;
 
 use super::Endpoints;
-use super::form::Form;
 use super::text::clean;
 use crate::error::{Error, ErrorKind};
-use crate::http::Headers;
 use crate::secret_text::SecretText;
-
-/// How long an assertion is good for. It is used at once; the rest is for
-/// clocks that differ.
-const ASSERTION_LIFE: Duration = Duration::from_secs(60);
 
 /// How a confidential client authenticates, as servers list it in
 /// `token_endpoint_auth_methods_supported` (OpenID Connect Core, section 9).
@@ -121,6 +113,8 @@ enum Proof {
         /// PKCS#8, or PKCS#1 of an RSA key.
         der: SecretBytes,
         kid: Option<String>,
+        /// The thumbprint of the key's certificate.
+        x5t: Option<String>,
         audience: Option<AssertionAudience>,
     },
 }
@@ -157,9 +151,30 @@ impl ClientCredential {
         let proof = Proof::Key {
             der,
             kid,
+            x5t: None,
             audience: None,
         };
         Ok(Self { proof })
+    }
+
+    /// Names the key by its certificate (PEM), for servers that know it so:
+    /// assertions then carry `x5t#S256` (RFC 7515, section 4.1.8) and `nbf`,
+    /// and RSA signs by PS256, as Entra ID wants it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] if this is no certificate, or another key's,
+    /// or if the credential is no key.
+    pub fn certificate(mut self, pem: &str) -> Result<Self, Error> {
+        let Proof::Key { der, x5t, .. } = &mut self.proof else {
+            return Err(invalid("a certificate goes with a private key"));
+        };
+        // Of a chain, the first is the key's own.
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+            .map_err(|cause| invalid("the client's certificate is not PEM text").because(cause))?;
+        check_belongs(&certificate, der)?;
+        *x5t = Some(BASE64URL_NOPAD.encode(&Sha256::digest(&certificate)));
+        Ok(self)
     }
 
     /// Fixes the way a secret is sent, for servers whose list is wrong.
@@ -208,13 +223,19 @@ impl ClientCredential {
                     secret: secret.duplicate(),
                 }
             }
-            Proof::Key { der, kid, audience } => {
+            Proof::Key {
+                der,
+                kid,
+                x5t,
+                audience,
+            } => {
                 if !takes(ClientAuthentication::PrivateKeyJwt) {
                     return Err(not_offered(endpoints, "private_key_jwt"));
                 }
                 Proof::Key {
                     der: der.duplicate(),
                     kid: kid.clone(),
+                    x5t: x5t.clone(),
                     audience: audience.or(Some(preferred)),
                 }
             }
@@ -239,9 +260,15 @@ impl ClientCredential {
                 method: *method,
                 secret: secret.duplicate(),
             },
-            Proof::Key { der, kid, audience } => Proof::Key {
+            Proof::Key {
+                der,
+                kid,
+                x5t,
+                audience,
+            } => Proof::Key {
                 der: der.duplicate(),
                 kid: kid.clone(),
+                x5t: x5t.clone(),
                 audience: *audience,
             },
         };
@@ -267,6 +294,8 @@ pub(crate) struct ClientCredentialLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    x5t: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     audience: Option<AssertionAudience>,
 }
 
@@ -278,12 +307,19 @@ impl From<&ClientCredential> for ClientCredentialLine {
                 method,
                 secret: SecretText(secret.duplicate()),
                 kid: None,
+                x5t: None,
                 audience: None,
             },
-            Proof::Key { der, kid, audience } => Self {
+            Proof::Key {
+                der,
+                kid,
+                x5t,
+                audience,
+            } => Self {
                 method,
                 secret: SecretText(BASE64URL_NOPAD.encode(der.expose()).into()),
                 kid: kid.clone(),
+                x5t: x5t.clone(),
                 audience: *audience,
             },
         }
@@ -300,6 +336,7 @@ impl ClientCredentialLine {
                     .ok()?
                     .into(),
                 kid: self.kid,
+                x5t: self.x5t,
                 audience: self.audience,
             },
             method => Proof::Secret {
@@ -311,153 +348,18 @@ impl ClientCredentialLine {
     }
 }
 
-/// A client that is about to ask an authorization server for something.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Client<'a> {
-    pub(crate) id: &'a str,
-    /// Absent for a public client.
-    pub(crate) credential: Option<&'a ClientCredential>,
-    /// Since the UNIX epoch, for the times in an assertion.
-    pub(crate) now: Duration,
-}
-
-impl Client<'_> {
-    /// Begins a form with what says who asks.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Internal`] if the stored key can't sign.
-    pub(crate) fn begin(&self, endpoints: &Endpoints) -> Result<(Form, Headers), Error> {
-        let form = Form::new();
-        let Some(credential) = self.credential else {
-            return Ok((form.field("client_id", self.id), Headers::new()));
-        };
-        Ok(match &credential.proof {
-            Proof::Secret { secret, .. } => match credential.method() {
-                ClientAuthentication::ClientSecretPost => {
-                    let form = form
-                        .field("client_id", self.id)
-                        .field("client_secret", secret.expose());
-                    (form, Headers::new())
-                }
-                _ => (form, vec![(AUTHORIZATION, basic(self.id, secret))]),
-            },
-            Proof::Key { der, kid, audience } => {
-                let audience = match audience.unwrap_or_default() {
-                    AssertionAudience::Issuer => endpoints.issuer.as_str(),
-                    AssertionAudience::TokenEndpoint => endpoints.token_endpoint.as_str(),
-                };
-                let key = SigningKey::read(der.expose())?;
-                let assertion = self.assertion(&key, kid.as_deref(), audience)?;
-                let form = form
-                    .field("client_id", self.id)
-                    .field(
-                        "client_assertion_type",
-                        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                    )
-                    .field("client_assertion", assertion.expose());
-                (form, Headers::new())
-            }
-        })
-    }
-
-    /// What of the credential must not come back in a server's words.
-    pub(crate) fn sent(&self) -> Option<&str> {
-        match &self.credential?.proof {
-            Proof::Secret { secret, .. } => Some(secret.expose()),
-            Proof::Key { .. } => None,
+/// A certificate of another key would be refused at the first request only.
+fn check_belongs(certificate: &CertificateDer<'_>, key: &SecretBytes) -> Result<(), Error> {
+    let unreadable = |cause| invalid("the client's certificate can't be read").because(cause);
+    let key = PrivateKeyDer::try_from(key.expose())
+        .map_err(|cause| Error::new(ErrorKind::Internal, cause))?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(unreadable)?;
+    let pair = CertifiedKey::new(vec![certificate.clone().into_owned()], key);
+    match pair.keys_match() {
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(invalid("the client's certificate belongs to another key"))
         }
-    }
-
-    /// RFC 7523, section 3, with the claims of OpenID Connect Core, section 9.
-    fn assertion(
-        &self,
-        key: &SigningKey,
-        kid: Option<&str>,
-        audience: &str,
-    ) -> Result<SecretString, Error> {
-        let mut header = json!({ "alg": key.algorithm(), "typ": "JWT" });
-        if let Some(kid) = kid {
-            header["kid"] = kid.into();
-        }
-        let claims = json!({
-            "iss": self.id, "sub": self.id, "aud": audience,
-            "jti": BASE64URL_NOPAD.encode(&random::bytes::<16>()),
-            "iat": self.now.as_secs(), "exp": (self.now + ASSERTION_LIFE).as_secs(),
-        });
-        let encode = |part: &serde_json::Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
-        let mut text = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = key.sign(text.as_bytes())?;
-        text.push('.');
-        text.push_str(&BASE64URL_NOPAD.encode(&signature));
-        Ok(SecretString::from(text))
-    }
-}
-
-/// RFC 6749, section 2.3.1: both halves are form-encoded first.
-fn basic(id: &str, secret: &SecretString) -> SecretString {
-    let mut pair = SecretBuffer::with_capacity(usize::MAX, 3 * (id.len() + secret.len()) + 1);
-    let mut push = |piece: &str| {
-        pair.push(piece.as_bytes())
-            .expect("the buffer has no limit");
-    };
-    byte_serialize(id.as_bytes()).for_each(&mut push);
-    push(":");
-    byte_serialize(secret.expose().as_bytes()).for_each(&mut push);
-    let encoded = SecretString::from(BASE64.encode(pair.as_slice()));
-    let mut header = String::with_capacity(6 + encoded.len());
-    header.push_str("Basic ");
-    header.push_str(encoded.expose());
-    SecretString::from(header)
-}
-
-enum SigningKey {
-    Es256(EcdsaKeyPair),
-    EdDsa(Ed25519KeyPair),
-    Rs256(RsaKeyPair),
-}
-
-impl SigningKey {
-    fn read(der: &[u8]) -> Result<Self, Error> {
-        let random = SystemRandom::new();
-        if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random) {
-            return Ok(Self::Es256(key));
-        }
-        if let Ok(key) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
-            return Ok(Self::EdDsa(key));
-        }
-        RsaKeyPair::from_pkcs8(der)
-            .or_else(|_| RsaKeyPair::from_der(der))
-            .map(Self::Rs256)
-            .map_err(|_| {
-                invalid(
-                    "the client's private key is none that can be used: P-256 or Ed25519 in \
-                     PKCS#8, or RSA of 2048 to 4096 bits",
-                )
-            })
-    }
-
-    fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Es256(_) => "ES256",
-            Self::EdDsa(_) => "EdDSA",
-            Self::Rs256(_) => "RS256",
-        }
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let random = SystemRandom::new();
-        let failed = |_| Error::new(ErrorKind::Internal, "the client's private key can't sign");
-        match self {
-            Self::Es256(key) => Ok(key.sign(&random, message).map_err(failed)?.as_ref().into()),
-            Self::EdDsa(key) => Ok(key.sign(message).as_ref().into()),
-            Self::Rs256(key) => {
-                let mut signature = vec![0; rsa::PublicKey::modulus_len(key.public())];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
-                    .map_err(failed)?;
-                Ok(signature)
-            }
-        }
+        outcome => outcome.map_err(unreadable),
     }
 }
 

@@ -90,6 +90,15 @@ impl Learnt {
         before.as_deref() != Some(nonce)
     }
 
+    /// What is known of time, without nonces: of another server they are other
+    /// ones.
+    pub(crate) fn for_an_api(&self) -> Self {
+        Self(Mutex::new(Known {
+            nonces: HashMap::new(),
+            clock: self.known().clock.clone(),
+        }))
+    }
+
     /// Takes what was stored with a login. The nonce is as new as the newest
     /// rotation of any process; the clock counts only where this process has
     /// not heard it itself.

@@ -58,6 +58,23 @@ impl Claims {
         self.cnf.get("jkt")?.as_str().map(str::to_owned)
     }
 
+    /// Whether they name the account in words for people.
+    pub(crate) fn has_name(&self) -> bool {
+        let names = [&self.email, &self.preferred_username, &self.name];
+        let mut names = names.into_iter().flatten();
+        names.any(|name| !clean(name).trim().is_empty())
+    }
+
+    /// The same with the account's name as it is told elsewhere.
+    pub(crate) fn named_by(self, told: Self) -> Self {
+        Self {
+            email: told.email,
+            preferred_username: told.preferred_username,
+            name: told.name,
+            ..self
+        }
+    }
+
     /// Names the account for a person: e-mail, else user name, else name, else
     /// subject; fit to be shown.
     pub(crate) fn account_label(&self) -> Option<String> {

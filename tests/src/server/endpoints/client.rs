@@ -40,16 +40,17 @@ fn with_body(
     let proved = match (known, parameters.value("client_secret")) {
         (ClientAuthentication::None, None) => true,
         (ClientAuthentication::SecretPost(secret), Some(sent)) => secret == sent,
-        (ClientAuthentication::PrivateKeyJwt { public_key }, None) => {
+        (
+            ClientAuthentication::PrivateKeyJwt {
+                public_key,
+                certificate,
+            },
+            None,
+        ) => {
+            let assertion = parameters.required("client_assertion")?;
             parameters.value("client_assertion_type")
                 == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
-                && asserts(
-                    parameters.required("client_assertion")?,
-                    public_key,
-                    id,
-                    call,
-                )
-                .is_some()
+                && asserts(assertion, public_key, *certificate, id, call).is_some()
         }
         _ => false,
     };
@@ -91,7 +92,13 @@ fn with_header(
 }
 
 /// Whether an assertion is this client's, for this server and now (RFC 7523 section 3).
-fn asserts(assertion: &str, public_key: &[u8], id: &str, call: Call<'_>) -> Option<()> {
+fn asserts(
+    assertion: &str,
+    public_key: &[u8],
+    certificate: Option<[u8; 32]>,
+    id: &str,
+    call: Call<'_>,
+) -> Option<()> {
     let (message, signature) = assertion.rsplit_once('.')?;
     let (header, claims) = message.split_once('.')?;
     let json = |part: &str| -> Option<Value> {
@@ -102,7 +109,9 @@ fn asserts(assertion: &str, public_key: &[u8], id: &str, call: Call<'_>) -> Opti
         .verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?)
         .ok()?;
     let now = jiff::Timestamp::now().as_second();
+    let named = certificate.map(|hash| URL_SAFE_NO_PAD.encode(hash));
     let good = header["alg"] == "ES256"
+        && header["x5t#S256"].as_str() == named.as_deref()
         && claims["iss"] == id
         && claims["sub"] == id
         && claims["aud"] == call.issuer

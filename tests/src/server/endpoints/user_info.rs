@@ -38,7 +38,13 @@ fn answer_without_nonce(inner: &mut Inner, request: &Incoming, call: Call<'_>) -
         )),
     };
     match proved {
-        Ok(()) => Reply::json(200, &json!({ "sub": subject })),
+        Ok(()) => {
+            let mut told = json!({ "sub": subject });
+            for (name, value) in &inner.config.user_info {
+                told[name] = value.clone();
+            }
+            Reply::json(200, &told)
+        }
         Err(refusal) => unauthorized(&scheme, refusal.code),
     }
 }

@@ -70,7 +70,10 @@ fn a_private_key_signs_for_each_request() {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random);
     let public_key = key.unwrap().public_key().as_ref().to_vec();
-    let server = server(ClientAuthentication::PrivateKeyJwt { public_key });
+    let server = server(ClientAuthentication::PrivateKeyJwt {
+        public_key,
+        certificate: None,
+    });
     let sandbox = Sandbox::new();
     let body = BASE64.encode(pkcs8.as_ref());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
@@ -121,7 +124,7 @@ fn a_wrong_secret_is_refused_and_the_login_that_was_there_goes_on() {
     let wrong = file(&sandbox, "not this one");
     let refused = log_in(&wrong);
     assert_eq!(refused.code(), Some(1), "{refused:?}");
-    assert_eq!(refused.json()["error"]["code"], "request_refused");
+    assert_eq!(refused.json()["error"]["code"], "client_refused");
     assert!(!refused.stdout.contains("not this one"), "{refused:?}");
     let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
     assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");

@@ -187,7 +187,7 @@ fn a_confidential_client_proves_itself_when_it_pushes() {
     let mut arguments = option.to_vec();
     arguments.push("--json");
     let refused = sandbox.log_in_with(&server, &arguments);
-    refuses(&refused, "request_refused", "invalid_client");
+    refuses(&refused, "client_refused", "invalid_client");
     assert_eq!(server.counts().requests.authorize, 1);
 }
 

@@ -5,6 +5,7 @@ mod bad_input;
 mod bindings;
 mod choice;
 mod clients;
+mod combined;
 mod contract;
 mod end_session;
 #[cfg(target_os = "linux")]
@@ -22,5 +23,6 @@ mod stores;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod upkeep;
+mod user_info;
 #[cfg(windows)]
 mod windows;

@@ -179,7 +179,7 @@ fn each_bad_answer_has_its_own_error() {
         (
             400,
             r#"{"error":"invalid_client"}"#.to_owned(),
-            ErrorKind::RequestRefused,
+            ErrorKind::ClientRefused,
         ),
         (400, String::new(), ErrorKind::RequestRefused),
         (404, "<html>".to_owned(), ErrorKind::NotOffered),

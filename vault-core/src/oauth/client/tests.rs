@@ -1,12 +1,24 @@
+use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-    VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use url::Url;
 
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use reqwest::header::AUTHORIZATION;
+use serde_json::json;
+
 use super::*;
+use crate::http::Headers;
 
 const RSA: &str = include_str!("test-rsa.pem");
+const RSA_CERTIFICATE: &str = include_str!("test-rsa-certificate.pem");
+/// `openssl dgst -sha256` of the certificate's DER.
+const RSA_THUMBPRINT: &str = "sRLEFUA3gZfPe7ELfpVi-lozpZQl4p9nn2LyzLWv6vw";
 
 fn endpoints(methods: Option<&[&str]>) -> Endpoints {
     let mut endpoints = Endpoints::for_token_endpoint(
@@ -114,7 +126,7 @@ fn an_assertion_is_signed_by_every_kind_of_key() {
     let public = |der: &[u8]| match SigningKey::read(der).unwrap() {
         SigningKey::Es256(key) => key.public_key().as_ref().to_vec(),
         SigningKey::EdDsa(key) => key.public_key().as_ref().to_vec(),
-        SigningKey::Rs256(key) => key.public_key().as_ref().to_vec(),
+        SigningKey::Rsa(key) => key.public_key().as_ref().to_vec(),
     };
     let kinds: [(&str, &[u8], &dyn VerificationAlgorithm); 3] = [
         ("ES256", ec.as_ref(), &ECDSA_P256_SHA256_FIXED),
@@ -151,6 +163,63 @@ fn an_assertion_is_signed_by_every_kind_of_key() {
         assert_eq!(claims["aud"], "https://login.example");
         assert_eq!(claims["exp"], 1_800_000_060);
         assert_eq!(claims["jti"].as_str().unwrap().len(), 22);
+    }
+}
+
+#[test]
+fn a_key_with_a_certificate_is_named_by_its_thumbprint_and_signs_as_entra_wants_it() {
+    let credential = ClientCredential::private_key(&RSA.to_owned().into(), None)
+        .and_then(|key| key.certificate(RSA_CERTIFICATE))
+        .unwrap();
+    let line = crate::secret_text::to_ascii_line(&ClientCredentialLine::from(&credential));
+    let stored: ClientCredentialLine = serde_json::from_slice(line.expose()).unwrap();
+    let stored = stored.read().unwrap();
+    let settled = stored.settle(&endpoints(None), AssertionAudience::Issuer);
+    for credential in [credential, settled.unwrap()] {
+        let (form, _) = begin(Some(&credential));
+        let assertion = form.rsplit_once('=').unwrap().1;
+        let (message, signature) = assertion.rsplit_once('.').unwrap();
+        let public = match SigningKey::read(
+            PrivateKeyDer::from_pem_slice(RSA.as_bytes())
+                .unwrap()
+                .secret_der(),
+        ) {
+            Ok(SigningKey::Rsa(key)) => key.public_key().as_ref().to_vec(),
+            _ => panic!("an RSA key"),
+        };
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).unwrap();
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public)
+            .verify(message.as_bytes(), &signature)
+            .unwrap();
+        let (header, claims) = message.split_once('.').unwrap();
+        let read = |part: &str| -> serde_json::Value {
+            serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
+        };
+        assert_eq!(
+            read(header),
+            json!({"alg": "PS256", "typ": "JWT", "x5t#S256": RSA_THUMBPRINT})
+        );
+        assert_eq!(read(claims)["nbf"], 1_800_000_000);
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_the_keys_is_refused() {
+    let key = || ClientCredential::private_key(&RSA.to_owned().into(), None).unwrap();
+    let random = SystemRandom::new();
+    let other = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let other = ClientCredential::private_key(&pem(other.as_ref()), None).unwrap();
+    let broken = RSA_CERTIFICATE.replace("MII", "AAA");
+    for (credential, text, told) in [
+        (other, RSA_CERTIFICATE, "another key"),
+        (key(), RSA, "not PEM text"),
+        (key(), "certificate", "not PEM text"),
+        (key(), broken.as_str(), "can't be read"),
+        (secret("s"), RSA_CERTIFICATE, "goes with a private key"),
+    ] {
+        let refused = credential.certificate(text).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        assert!(refused.to_string().contains(told), "{refused}");
     }
 }
 
