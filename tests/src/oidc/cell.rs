@@ -58,7 +58,7 @@ pub(super) fn run(bench: &Bench, cell: Cell) -> Result<(), Failure> {
     for what in ["reuse_detected", "server_errors"] {
         scene.counted(what, 0)?;
     }
-    if cell.feature == Feature::Dpop {
+    if cell.feature.is_bound() {
         let requests = scene.count("token_requests")?;
         scene.counted("proofs", requests)?;
     }
@@ -151,6 +151,7 @@ impl<'a> Scene<'a> {
         }
         self.tokens_work()?;
         let token = self.token(&[])?;
+        self.is_introspected_as(&token, true)?;
         let left = self.machine.run(&["logout", "--json"])?.done("logout")?;
         ensure(left.json()["revoked"] == true, || {
             format!("not revoked: {}", left.stdout)
@@ -160,6 +161,7 @@ impl<'a> Scene<'a> {
         ensure(!self.provider.takes(&token)?, || {
             "the access token outlives the login".into()
         })?;
+        self.is_introspected_as(&token, false)?;
         let mut asks = vec![vec!["token"]];
         asks.extend(RESOURCES.map(|resource| vec!["token", "--resource", resource]));
         for ask in asks {
@@ -169,11 +171,26 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
+    /// What the provider tells others of an access token (RFC 7662). A client
+    /// that has to prove itself for it is left out.
+    fn is_introspected_as(&self, token: &str, active: bool) -> Result<(), Failure> {
+        if self.feature.client_authentication() != "none" {
+            return Ok(());
+        }
+        let told = self.provider.introspect(&self.client, token)?;
+        let is_as_expected = told.status == 200 && told.json["active"] == active;
+        ensure(is_as_expected, || format!("introspected: {told:?}"))?;
+        ensure(
+            !active || told.json["client_id"] == self.client.as_str(),
+            || format!("another client's: {told:?}"),
+        )
+    }
+
     /// What the feature protects against, where a person logs in or imports.
     fn must_refuse(&self, attempt: impl Fn(But) -> Result<Said, Failure>) -> Result<(), Failure> {
         let (but, requests) = match self.feature {
             Feature::Tls => (But::NoAuthority, ["token_requests", "pushed_requests"]),
-            Feature::Basic | Feature::Post | Feature::PrivateKey => {
+            Feature::Basic | Feature::Post | Feature::PrivateKey | Feature::DpopPrivateKey => {
                 (But::WrongCredential, ["refreshes_ok", "server_errors"])
             }
             _ => return Ok(()),
@@ -222,7 +239,7 @@ impl<'a> Scene<'a> {
         let mut arguments = vec!["login".to_owned(), "--json".to_owned()];
         arguments.extend(self.client_options(but)?);
         match self.feature {
-            Feature::Dpop => arguments.push("--dpop".to_owned()),
+            Feature::Dpop | Feature::DpopPrivateKey => arguments.push("--dpop".to_owned()),
             Feature::Resources => {
                 arguments.extend(options(&["--scope", "read"]));
                 for resource in RESOURCES {
@@ -288,10 +305,12 @@ impl<'a> Scene<'a> {
             Feature::Basic | Feature::Post => {
                 file("--client-secret-file", self.authority.client_secret())?;
             }
-            Feature::PrivateKey if is_wrong => {
+            Feature::PrivateKey | Feature::DpopPrivateKey if is_wrong => {
                 file("--client-key-file", self.authority.wrong_client_key())?;
             }
-            Feature::PrivateKey => file("--client-key-file", self.authority.client_key())?,
+            Feature::PrivateKey | Feature::DpopPrivateKey => {
+                file("--client-key-file", self.authority.client_key())?;
+            }
             _ => return Ok(all),
         }
         let method = self.feature.client_authentication();
@@ -311,7 +330,7 @@ impl<'a> Scene<'a> {
         let token = self.token(&[])?;
         let is_taken = self.provider.takes(&token)?;
         match self.feature {
-            Feature::Dpop => {
+            Feature::Dpop | Feature::DpopPrivateKey => {
                 ensure(!is_taken, || "a bound token is a bearer token".into())?;
                 let first = self.ask_with_proof(None)?;
                 ensure(first.challenge.contains("use_dpop_nonce"), || {

@@ -36,6 +36,8 @@ pub(super) enum Feature {
     Post,
     PrivateKey,
     Dpop,
+    /// Both: the client signs with one key, and binds its tokens to another.
+    DpopPrivateKey,
     Resources,
     Tls,
     IdToken,
@@ -50,12 +52,13 @@ const FLOWS: [Flow; 6] = [
     Flow::Logout,
 ];
 
-const FEATURES: [Feature; 8] = [
+const FEATURES: [Feature; 9] = [
     Feature::Public,
     Feature::Basic,
     Feature::Post,
     Feature::PrivateKey,
     Feature::Dpop,
+    Feature::DpopPrivateKey,
     Feature::Resources,
     Feature::Tls,
     Feature::IdToken,
@@ -93,6 +96,7 @@ impl Feature {
             Self::Post => "post",
             Self::PrivateKey => "jwt",
             Self::Dpop => "dpop",
+            Self::DpopPrivateKey => "dpop-jwt",
             Self::Resources => "resources",
             Self::Tls => "tls",
             Self::IdToken => "id-token",
@@ -106,6 +110,7 @@ impl Feature {
             Self::Post => "secret\npost",
             Self::PrivateKey => "private\nkey JWT",
             Self::Dpop => "DPoP\nnonces",
+            Self::DpopPrivateKey => "DPoP +\nkey JWT",
             Self::Resources => "2 resources\nJWT > 4 KB",
             Self::Tls => "TLS\nprivate CA",
             Self::IdToken => "ID token\nchecked",
@@ -117,9 +122,14 @@ impl Feature {
         match self {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
-            Self::PrivateKey => "private_key_jwt",
+            Self::PrivateKey | Self::DpopPrivateKey => "private_key_jwt",
             _ => "none",
         }
+    }
+
+    /// Whether its tokens are bound to a key.
+    pub(super) fn is_bound(self) -> bool {
+        matches!(self, Self::Dpop | Self::DpopPrivateKey)
     }
 }
 
@@ -145,7 +155,7 @@ impl Cell {
     /// Why there is nothing to run.
     fn senseless(self) -> Option<&'static str> {
         match (self.flow, self.feature) {
-            (Flow::Import, Feature::Dpop) => {
+            (Flow::Import, Feature::Dpop | Feature::DpopPrivateKey) => {
                 Some("a bound refresh token is worth nothing without its key, which stays")
             }
             (Flow::Import | Flow::Refresh | Flow::Logout, Feature::IdToken) => {

@@ -151,12 +151,21 @@ impl Provider {
 
     /// What it says to this refresh token of a public client, without any proof.
     pub(super) fn refresh(&self, client: &str, token: &str) -> Result<Answer, Failure> {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        self.post("/token", client, &form)
+    }
+
+    /// What it tells a public client of an access token (RFC 7662).
+    pub(super) fn introspect(&self, client: &str, token: &str) -> Result<Answer, Failure> {
+        self.post("/token/introspection", client, &[("token", token)])
+    }
+
+    fn post(&self, path: &str, client: &str, form: &[(&str, &str)]) -> Result<Answer, Failure> {
         let form = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "refresh_token")
             .append_pair("client_id", client)
-            .append_pair("refresh_token", token)
+            .extend_pairs(form)
             .finish();
-        let request = self.http.post(format!("{}/token", self.issuer));
+        let request = self.http.post(format!("{}{path}", self.issuer));
         let kind = "application/x-www-form-urlencoded";
         self.send(request.header("Content-Type", kind).body(form))
     }
