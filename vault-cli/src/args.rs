@@ -335,7 +335,12 @@ pub(crate) struct Confidential {
     #[arg(long, value_name = "FILE")]
     pub(crate) client_key_file: Option<PathBuf>,
     /// What the server knows the key by (`kid`)
-    #[arg(long, value_name = "ID", requires = "client_key_file")]
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "client_key_file",
+        allow_hyphen_values = true
+    )]
     pub(crate) client_key_id: Option<String>,
     /// The key's certificate (PEM), for servers that know the key by it, as
     /// Entra ID does
@@ -480,7 +485,12 @@ pub(crate) struct Token {
     )]
     pub(crate) dpop_method: String,
     /// The nonce that the API gave in its header `DPoP-Nonce`
-    #[arg(long, value_name = "NONCE", requires = "dpop_url")]
+    #[arg(
+        long,
+        value_name = "NONCE",
+        requires = "dpop_url",
+        allow_hyphen_values = true
+    )]
     pub(crate) dpop_nonce: Option<String>,
 }
 

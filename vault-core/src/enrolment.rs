@@ -27,7 +27,7 @@ use crate::proof::prove;
 use crate::record::{Described, LoginSettings};
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::refresh::policy::RotationPolicy;
-use crate::storage::{self, Storage};
+use crate::storage::{self, SealedReading, Storage};
 use crate::token::RefreshToken;
 
 /// What a login came to.
@@ -408,10 +408,9 @@ async fn check_account(
     settings: &LoginSettings,
     interaction: &dyn LoginInteraction,
 ) -> Result<()> {
-    let Ok(Look::Login(login)) = profile.look(Waiting::Task).await else {
+    let Some(before) = stored_settings(profile).await else {
         return Ok(());
     };
-    let before = &login.record.settings;
     let same_server = before.issuer == settings.issuer;
     let (Some(old), Some(new)) = (&before.subject, &settings.subject) else {
         return Ok(());
@@ -427,6 +426,21 @@ async fn check_account(
         }
     }
     Ok(())
+}
+
+/// What the profile holds now, in the store that it is pinned to: the login
+/// may be on its way into another one. `None` too where that can't be read.
+async fn stored_settings(profile: &Profile) -> Option<LoginSettings> {
+    let storage = profile.pinned_storage().ok()??;
+    let key = profile.read_key(&storage.store, Some(&storage), Waiting::Task);
+    let key = key.await.ok()??;
+    if storage.is_buried(key.login).ok()? {
+        return None;
+    }
+    match storage.sealed(&key).ok()? {
+        SealedReading::Present(record) => Some(record.settings),
+        _ => None,
+    }
 }
 
 /// The login that a logout ends: what the key item names, or what the folder

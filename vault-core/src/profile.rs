@@ -460,6 +460,13 @@ impl Profile {
         storage.as_ref().map(|storage| storage.shared.attempts())
     }
 
+    /// The version of what is stored, as far as this process can tell without
+    /// opening anything.
+    pub(crate) fn version(&self) -> Option<u64> {
+        let storage = lock(&self.storage);
+        storage.as_ref()?.shared.version()
+    }
+
     /// The failure of a refresh that began later than [`Profile::attempts`]
     /// was asked.
     pub(crate) fn failed_since(&self, attempts: Option<u64>) -> Option<Failure> {

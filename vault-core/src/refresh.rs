@@ -18,6 +18,7 @@ pub(crate) mod farewell;
 pub(crate) mod install;
 pub(crate) mod meaning;
 pub mod migration;
+pub(crate) mod patience;
 pub mod policy;
 pub mod protocol;
 pub(crate) mod refresher;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use vault_platform::store::StoreKind;
 
 use crate::display::HistoryEntry;
@@ -33,6 +32,7 @@ use crate::refresh::description::describe;
 use crate::refresh::driver::{Request, Supplied};
 use crate::refresh::ending::LogoutReport;
 use crate::refresh::migration::MigrationReport;
+use crate::refresh::patience::Patience;
 use crate::refresh::protocol::Failure;
 use crate::refresh::refresher::{panicked, run_aside};
 use crate::refresh::revocations::RevocationsReport;
@@ -223,6 +223,7 @@ impl Session {
         self.run(async move {
             let report = enrolment::import(&profile, import, token).await?;
             profile.tell(EventKind::LoggedIn);
+            revocations::retry(&profile, true).await;
             Ok(report)
         })
         .await
@@ -369,8 +370,8 @@ impl Session {
     }
 
     /// Tries the revocations of the application's logouts again whose servers
-    /// could not be reached. A login, a logout and a refresh do so by
-    /// themselves.
+    /// could not be reached. A login, an import, a logout and a refresh do so
+    /// by themselves.
     ///
     /// # Errors
     ///
@@ -408,21 +409,22 @@ impl Session {
     /// Asks the refresher. The caller's deadline lets the caller go; what was
     /// begun goes on.
     async fn supply(&self, request: Request) -> Result<Token> {
-        let patience = self.profile.settings.lock_timeout;
+        let each = self.profile.settings.lock_timeout;
         let (reply, answer) = oneshot::channel();
         let profile = self.profile.clone();
         let refresher = &self.profile.settings.refresher;
         refresher.spawn(async move {
-            serve(profile, request, Instant::now() + patience, reply).await;
+            serve(profile, request, Patience::new(each), reply).await;
         })?;
         let profile = self.profile.clone();
         let supplied = self.run(async move {
             // A little longer than the lock is waited for: that failure says
             // more than this one.
-            match tokio::time::timeout(patience + Duration::from_millis(500), answer).await {
-                Ok(Ok(supplied)) => supplied,
-                Ok(Err(_)) => Err(panicked()),
-                Err(_) => Err(own_refresh_under_way(&profile)),
+            let mut patience = Patience::new(each + Duration::from_millis(500));
+            match patience.wait_for(&profile, answer).await {
+                Some(Ok(supplied)) => supplied,
+                Some(Err(_)) => Err(panicked()),
+                None => Err(own_refresh_under_way(&profile)),
             }
         });
         Ok(self.present(supplied.await?))
@@ -475,12 +477,12 @@ fn own_refresh_under_way(profile: &Profile) -> Error {
 async fn serve(
     profile: Arc<Profile>,
     request: Request,
-    deadline: Instant,
+    mut patience: Patience,
     reply: oneshot::Sender<Result<Supplied>>,
 ) {
     let began = profile.attempts();
     let turn = profile.turn();
-    let Ok(_turn) = tokio::time::timeout_at(deadline, turn.lock_owned()).await else {
+    let Some(_turn) = patience.wait_for(&profile, turn.lock_owned()).await else {
         drop(reply.send(Err(own_refresh_under_way(&profile))));
         return;
     };
@@ -509,5 +511,5 @@ async fn serve(
             return;
         }
     }
-    driver::refresh(profile, request, deadline, reply).await;
+    driver::refresh(profile, request, patience, reply).await;
 }

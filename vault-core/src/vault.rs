@@ -399,7 +399,9 @@ impl VaultBuilder {
     }
 
     /// How long a caller waits for a token that another process refreshes: 30
-    /// seconds, longer than a refresh may take.
+    /// seconds, longer than a refresh may take. Where others get one token
+    /// after another meanwhile, it goes on waiting for its turn, ten times as
+    /// long at most.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;

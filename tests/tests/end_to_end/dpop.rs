@@ -455,6 +455,12 @@ fn the_program_tells_that_a_token_is_bound_and_what_to_add() {
     let json = vault_cli(&sandbox, &["token", "--json", "--dpop-url", &url]).json();
     assert_eq!(json["jkt"], jkt);
     assert_eq!(json["dpop_proof"].as_str().unwrap().split('.').count(), 3);
+
+    // One nonce in 64 begins so.
+    let nonce = ["--dpop-nonce", "-nonce"];
+    let arguments = [&["token", "--header", "--dpop-url", &url], &nonce[..]].concat();
+    let proved = vault_cli(&sandbox, &arguments);
+    assert_eq!(proved.code(), Some(0), "{proved:?}");
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod cli;
 mod client;
 mod contention;
 #[cfg(target_os = "linux")]
+mod credentials;
+#[cfg(target_os = "linux")]
 mod discovery;
 mod dpop;
 mod endings;
@@ -26,6 +28,8 @@ mod locks;
 #[cfg(target_os = "linux")]
 mod migration;
 mod oidc;
+#[cfg(target_os = "linux")]
+mod queues;
 #[cfg(target_os = "linux")]
 mod resources;
 mod runtimes;

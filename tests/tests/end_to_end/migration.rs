@@ -3,13 +3,16 @@
 
 #![cfg(target_os = "linux")]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
+use url::Url;
+use vault_core::login::{DeviceAuthorization, Flow, LoginInteraction, LoginRequest};
 use vault_core::platform::store::StoreKind;
 use vault_core::refresh::policy::RotationPolicy;
-use vault_core::{ErrorKind, Session};
-use vault_tests::server::ServerConfig;
+use vault_core::{Error, ErrorKind, Session};
+use vault_tests::server::{DeviceApproval, ServerConfig};
 use vault_tests::stand_in::{self, OTHER, SMALL, SMALL_LIMIT};
 
 use crate::scene::{LIFETIME, Other, Scene, errors, pause, wait_until};
@@ -290,4 +293,56 @@ fn a_login_into_another_store_leaves_nothing_in_the_old_one() {
     assert_eq!(accounts(&scene, FILES), [""; 0]);
     assert_eq!(accounts(&scene, OTHER), BOTH);
     session(&scene).blocking().access_token().unwrap();
+}
+
+#[test]
+fn a_login_into_another_store_asks_about_another_account_too() {
+    struct Person(AtomicBool);
+
+    impl LoginInteraction for Person {
+        fn open_url(&self, _url: &Url) -> Result<(), Error> {
+            panic!("a device code opens nothing")
+        }
+
+        fn show_device_code(&self, _code: &DeviceAuthorization) {}
+
+        fn confirm_other_account(&self, stored: &str, new: &str) -> bool {
+            assert_eq!((stored, new), ("alice", "bob"));
+            self.0.store(true, Ordering::SeqCst);
+            false
+        }
+    }
+
+    let scene = logged_in();
+    let log_in = |store: StoreKind| {
+        let vault = scene.builder(RotationPolicy::strict()).store(store);
+        let session = vault.open().unwrap().session("default").unwrap();
+        let request = LoginRequest::new(scene.server.issuer(), "vault-cli")
+            .flow(Flow::Device)
+            .scope("openid")
+            .scope("offline_access");
+        let person = Arc::new(Person(AtomicBool::default()));
+        let made = session.blocking().login(request, person.clone());
+        (
+            made.map(drop).map_err(|error| error.kind()),
+            person.0.load(Ordering::SeqCst),
+        )
+    };
+    let approval = DeviceApproval::AfterPolls(0);
+    scene
+        .server
+        .configure(|config| config.device_approval = approval);
+    assert_eq!(log_in(FILES), (Ok(()), false));
+    scene
+        .server
+        .configure(|config| config.subject = "bob".to_owned());
+    for store in [FILES, OTHER] {
+        let refused = (Err(ErrorKind::AccessDenied), true);
+        assert_eq!(log_in(store), refused, "{store}");
+    }
+    scene
+        .server
+        .configure(|config| config.subject = "alice".to_owned());
+    assert_eq!(log_in(OTHER), (Ok(()), false));
+    assert_eq!(accounts(&scene, OTHER), BOTH);
 }

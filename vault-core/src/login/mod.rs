@@ -19,6 +19,7 @@ pub(crate) mod redirect;
 mod request;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "openid")]
 mod user_info;
 
 use std::fmt;

@@ -92,6 +92,7 @@ impl Learnt {
 
     /// What is known of time, without nonces: of another server they are other
     /// ones.
+    #[cfg(feature = "openid")]
     pub(crate) fn for_an_api(&self) -> Self {
         Self(Mutex::new(Known {
             nonces: HashMap::new(),

@@ -59,6 +59,7 @@ impl Claims {
     }
 
     /// Whether they name the account in words for people.
+    #[cfg(feature = "openid")]
     pub(crate) fn has_name(&self) -> bool {
         let names = [&self.email, &self.preferred_username, &self.name];
         let mut names = names.into_iter().flatten();
@@ -66,6 +67,7 @@ impl Claims {
     }
 
     /// The same with the account's name as it is told elsewhere.
+    #[cfg(feature = "openid")]
     pub(crate) fn named_by(self, told: Self) -> Self {
         Self {
             email: told.email,

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::driver::{self, Request};
+use super::patience::Patience;
 use super::policy;
 use crate::profile::{Look, Profile, Waiting};
 use crate::record::{Asked, CacheKey, CachedToken};
@@ -114,8 +114,8 @@ async fn refresh(profile: &Arc<Profile>, key: &CacheKey) -> bool {
     let turn = profile.turn();
     let _turn = turn.lock_owned().await;
     let (reply, answer) = oneshot::channel();
-    let deadline = Instant::now() + profile.settings.lock_timeout;
-    driver::refresh(profile.clone(), request, deadline, reply).await;
+    let patience = Patience::new(profile.settings.lock_timeout);
+    driver::refresh(profile.clone(), request, patience, reply).await;
     match answer.await {
         Ok(Ok(supplied)) => supplied.failure.is_some(),
         _ => true,

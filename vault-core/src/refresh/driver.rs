@@ -15,6 +15,7 @@ use vault_platform::folder::PreparedFile;
 use vault_platform::lock::LockGuard;
 
 use super::claim::{Claim, Held};
+use super::patience::Patience;
 use super::protocol::refresh::{Refresh, Want};
 use super::protocol::{Effect, Event, Failure, Outcome};
 use super::revocations;
@@ -55,7 +56,7 @@ pub(crate) struct Supplied {
 pub(crate) async fn refresh(
     profile: Arc<Profile>,
     request: Request,
-    deadline: Instant,
+    patience: Patience,
     reply: oneshot::Sender<Result<Supplied>>,
 ) {
     let names = &profile.names;
@@ -64,7 +65,7 @@ pub(crate) async fn refresh(
         application = names.application,
         profile = names.profile
     );
-    run(Driver::new(profile, request, deadline, reply))
+    run(Driver::new(profile, request, patience, reply))
         .instrument(span)
         .await;
 }
@@ -111,7 +112,7 @@ struct Driver {
     profile: Arc<Profile>,
     request: Request,
     began: Instant,
-    deadline: Instant,
+    patience: Patience,
     reply: Option<oneshot::Sender<Result<Supplied>>>,
     storage: Option<Arc<Storage>>,
     /// The version of the stored state at the last look.
@@ -155,14 +156,14 @@ impl Driver {
     fn new(
         profile: Arc<Profile>,
         request: Request,
-        deadline: Instant,
+        patience: Patience,
         reply: oneshot::Sender<Result<Supplied>>,
     ) -> Self {
         Self {
             profile,
             request,
             began: Instant::now(),
-            deadline,
+            patience,
             reply: Some(reply),
             storage: None,
             seen: None,

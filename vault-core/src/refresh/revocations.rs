@@ -4,8 +4,8 @@
 //! Such an item can't bring a login back: nothing but this module reads it, and
 //! all that is done with it is a revocation. Beside it lies a note without a
 //! secret in the application's folder, so that a process finds out without the
-//! store whether there is anything to do. Tried again after a login, a logout
-//! and a refresh; given up when the server refuses, and after 30 days.
+//! store whether there is anything to do. Tried again after a login, an import,
+//! a logout and a refresh; given up when the server refuses, and after 30 days.
 
 pub(crate) mod item;
 
@@ -54,6 +54,8 @@ pub struct RevocationsReport {
 
 /// Keeps a refresh token whose login has ended for a later revocation.
 ///
+/// A newer token of the same login that is kept already stays.
+///
 /// # Errors
 ///
 /// If it can't be kept, for whatever reason: then nothing of it is.
@@ -81,6 +83,15 @@ pub(crate) async fn queue(
     let kind = storage.store.store().kind();
     let note = Note::new(&profile.names.profile, kind);
     let name = item_name(profile, &note, login)?;
+    if waiting.contains(&login) {
+        let kept = read(profile, &storage.store, name.clone()).await?;
+        let kept = kept
+            .iter()
+            .filter_map(|kept| RevocationItem::read(kept).ok());
+        if kept.map(|kept| kept.generation).max() >= Some(record.generation) {
+            return Ok(());
+        }
+    }
     // The note first: an item without one would be forgotten.
     folder.replace(&note_name(login), note.write().expose())?;
     let call = storage.store.call(move |store| store.set(&name, &value));

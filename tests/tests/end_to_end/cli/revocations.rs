@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use vault_tests::server::{
-    AuthorizationServer, Client, ClientAuthentication, Endpoint, Fault, Reply, ServerConfig,
+    AuthorizationServer, Client, ClientAuthentication, Endpoint, Fault, Reply, ServerConfig, Stage,
 };
 
 use crate::support::{Output, Sandbox, vault_cli};
@@ -43,7 +43,7 @@ fn left(server: &AuthorizationServer, fault: Fault) -> (Sandbox, Output) {
 
 #[test]
 fn a_logout_without_its_server_is_made_good_by_the_next_command_that_reaches_it() {
-    for command in ["login", "logout", "doctor"] {
+    for command in ["login", "import", "logout", "doctor"] {
         let mut server = server();
         let sandbox = Sandbox::new();
         let canary = server.issue_login().refresh_token;
@@ -77,6 +77,11 @@ fn a_logout_without_its_server_is_made_good_by_the_next_command_that_reaches_it(
         assert!(server.family_alive(&canary));
         match command {
             "login" => drop(sandbox.log_in(&server, "default")),
+            "import" => {
+                let token = server.issue_login().refresh_token;
+                let imported = sandbox.import(&server, "default", &token);
+                assert_eq!(imported.code(), Some(0), "{imported:?}");
+            }
             command => {
                 let done = vault_cli(&sandbox, &[command]);
                 assert_eq!(done.code(), Some(0), "{done:?}");
@@ -90,6 +95,53 @@ fn a_logout_without_its_server_is_made_good_by_the_next_command_that_reaches_it(
         let doctor = vault_cli(&sandbox, &["doctor"]);
         assert!(!doctor.stdout.contains("VD006"), "{doctor:?}");
     }
+}
+
+#[test]
+fn a_token_that_comes_after_the_logout_is_revoked_when_the_server_can_be_reached() {
+    let server = server();
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
+    let hold = server.hold(Endpoint::Token, Stage::Answered);
+    let refresh = sandbox.command(&["refresh", "--force"]).spawn().unwrap();
+    assert!(hold.wait_for(1, std::time::Duration::from_secs(30)));
+    // Without the lock, and it keeps nothing itself.
+    let left = vault_cli(&sandbox, &["logout", "--no-revoke"]);
+    assert_eq!(left.code(), Some(0), "{left:?}");
+    assert_eq!(notes(&sandbox).len(), 0);
+    drop(hold);
+    let refreshed: Output = refresh.wait_with_output().unwrap().into();
+    assert_eq!(refreshed.code(), Some(3), "{refreshed:?}");
+    assert_eq!((notes(&sandbox).len(), items(&sandbox)), (1, 1));
+    server.clear_faults(Endpoint::Revoke);
+    assert_eq!(vault_cli(&sandbox, &["doctor"]).code(), Some(0));
+    assert_eq!(server.living_logins(), 0);
+    assert_eq!((notes(&sandbox).len(), items(&sandbox)), (0, 0));
+}
+
+#[test]
+fn of_two_tokens_of_one_login_the_newer_one_waits() {
+    let server = server();
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
+    let hold = server.hold(Endpoint::Token, Stage::Answered);
+    let refresh = sandbox.command(&["refresh", "--force"]).spawn().unwrap();
+    assert!(hold.wait_for(1, std::time::Duration::from_secs(30)));
+    let left = vault_cli(&sandbox, &["logout"]);
+    assert!(left.stdout.contains("not revoked yet"), "{left:?}");
+    let before = sandbox.stored();
+    drop(hold);
+    refresh.wait_with_output().unwrap();
+    assert_eq!((notes(&sandbox).len(), items(&sandbox)), (1, 1));
+    let changed = sandbox.stored().iter().any(|(path, stored)| {
+        path.extension() == Some("item".as_ref()) && before.get(path) != Some(stored)
+    });
+    assert!(changed, "the token of the logout is kept");
+    server.clear_faults(Endpoint::Revoke);
+    assert_eq!(vault_cli(&sandbox, &["doctor"]).code(), Some(0));
+    assert_eq!(server.living_logins(), 0);
 }
 
 #[test]
@@ -160,7 +212,9 @@ fn a_logout_that_does_not_revoke_keeps_nothing() {
 fn a_refresh_of_another_profile_revokes_what_waits() {
     let server = server();
     let (sandbox, _) = left(&server, Fault::unavailable(1));
+    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
     sandbox.import(&server, "work", &server.issue_login().refresh_token);
+    server.clear_faults(Endpoint::Revoke);
     assert_eq!(server.living_logins(), 2);
     let vault = vault_core::Vault::builder("vault-cli")
         .state_root(sandbox.state())

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use vault_platform::lock::LockError;
 
 use super::Driver;
@@ -128,7 +127,7 @@ impl Driver {
             failed: storage
                 .shared
                 .failed_since(self.waiting_since.unwrap_or(u64::MAX)),
-            late: Instant::now() >= self.deadline,
+            late: self.patience.is_over(version),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::refresh::farewell::{delete_remains, revoke_now};
 use crate::refresh::meaning::understand;
 use crate::refresh::protocol::{Answer, Claimed, Event, Failure};
 use crate::refresh::renewal::{next_record, record_without_access_token};
+use crate::refresh::revocations;
 use crate::storage::Storage;
 
 /// The next sealed file is prepared with this much room for what the server
@@ -274,14 +275,26 @@ impl Driver {
     }
 
     pub(super) async fn revoke_received(&mut self) -> Event {
-        let result = match &self.received {
-            Some(received) => {
-                let key = self.key().ok();
-                revoke_now(&self.profile, received, key.as_deref()).await
-            }
-            None => Ok(()),
+        let (Some(received), Ok(key)) = (&self.received, self.key()) else {
+            return Event::Done;
         };
-        self.done(result)
+        let revoked = revoke_now(&self.profile, received, Some(&key)).await;
+        let is_for_now = revoked.as_ref().is_err_and(Error::is_transient);
+        if is_for_now
+            && self.profile.settings.queue_revocations
+            && let Some(storage) = &self.storage
+        {
+            let (profile, login) = (&self.profile, key.login);
+            let queued = revocations::queue(profile, storage, login, received, Some(&key)).await;
+            if let Err(error) = queued {
+                tracing::warn!(?error, "the revocation could not be kept for later");
+            }
+        }
+        if let Err(error) = revoked {
+            // What the caller is told is that the login has ended.
+            tracing::warn!(?error, "a token of a login that has ended was not revoked");
+        }
+        Event::Done
     }
 
     pub(super) async fn delete_remains(&mut self) -> Event {

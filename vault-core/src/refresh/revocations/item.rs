@@ -8,6 +8,7 @@ use url::Url;
 use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
 
+use crate::identity::Generation;
 use crate::life::milliseconds;
 use crate::oauth::Endpoints;
 use crate::oauth::client::{ClientCredential, ClientCredentialLine};
@@ -19,6 +20,7 @@ use crate::token::RefreshToken;
 #[derive(Debug)]
 pub(crate) struct RevocationItem {
     pub(crate) refresh_token: RefreshToken,
+    pub(crate) generation: Generation,
     pub(crate) client_id: String,
     /// What a confidential client proves itself with.
     pub(crate) credential: Option<ClientCredential>,
@@ -34,6 +36,8 @@ pub(crate) struct RevocationItem {
 struct RevocationLine {
     v: u32,
     refresh_token: SecretText,
+    #[serde(default)]
+    generation: Generation,
     client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     credential: Option<ClientCredentialLine>,
@@ -59,6 +63,7 @@ impl RevocationItem {
         let credential = in_item.or(record.credential.as_ref());
         Some(Self {
             refresh_token: record.refresh_token.duplicate(),
+            generation: record.generation,
             client_id: settings.client_id.clone(),
             credential: credential.map(ClientCredential::duplicate),
             endpoints: known.clone(),
@@ -74,6 +79,7 @@ impl RevocationItem {
         to_ascii_line(&RevocationLine {
             v: VERSION,
             refresh_token: SecretText(SecretString::from(token)),
+            generation: self.generation,
             client_id: self.client_id.clone(),
             credential: self.credential.as_ref().map(ClientCredentialLine::from),
             issuer: endpoints.issuer.clone(),
@@ -96,6 +102,7 @@ impl RevocationItem {
         let credential = line.credential.map(|line| line.read().ok_or(unreadable));
         Ok(Self {
             refresh_token: RefreshToken::new(line.refresh_token.0),
+            generation: line.generation,
             client_id: line.client_id,
             credential: credential.transpose()?,
             endpoints,
