@@ -19,10 +19,10 @@
 //!   locked is searched. So each call first asks (`bus`) whether the default
 //!   collection is open, then whether what the search found is; if not, the
 //!   answer is `Locked`, at once. (Between question and call somebody may lock
-//!   the keyring; then a prompt does appear, and the worker's deadline ends the
-//!   wait.)
+//!   the keyring; then a prompt does appear, with a deadline, too.)
 //! - *Prompts end.* One that nobody answers is taken back after the deadline
-//!   (`prompt`), and is `Hung`; one that is declined is `Locked`.
+//!   (`prompt`), and is `Hung`; one that is declined is `Locked`. Where the crate
+//!   itself would wait for one, it is watched (`watch`).
 //! - *A keyring with a blank password opens by itself*, but only when told to
 //!   after each start of its service; that asks nobody, so each call may.
 //! - *Locked is not absent.* A search of a locked keyring may find nothing. So
@@ -41,3 +41,5 @@ mod bus;
 mod prompt;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod store;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod watch;

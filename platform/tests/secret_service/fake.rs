@@ -13,6 +13,7 @@ const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "/org/freedesktop/secrets";
 const COLLECTION: &str = "/org/freedesktop/secrets/collection/only";
 const PROMPT: &str = "/org/freedesktop/secrets/prompt/only";
+const ITEM: &str = "/org/freedesktop/secrets/collection/only/1";
 
 /// What becomes of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +126,16 @@ impl Collection {
     fn locked(&self) -> bool {
         self.0.locked.load(Ordering::SeqCst)
     }
+
+    /// Asks first, as where somebody locks the keyring at this moment.
+    fn create_item(
+        &self,
+        _properties: HashMap<String, OwnedValue>,
+        _secret: (OwnedObjectPath, Vec<u8>, Vec<u8>, String),
+        _replace: bool,
+    ) -> (OwnedObjectPath, OwnedObjectPath) {
+        (path("/"), path(PROMPT))
+    }
 }
 
 #[interface(name = "org.freedesktop.Secret.Prompt")]
@@ -139,7 +150,7 @@ impl Prompt {
         if person != Person::IsAway {
             let declined = person == Person::Declines;
             self.0.locked.fetch_and(declined, Ordering::SeqCst);
-            Self::completed(&emitter, declined, Value::from("")).await?;
+            Self::completed(&emitter, declined, path(ITEM).into_inner().into()).await?;
         }
         Ok(())
     }

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use vault_platform::store::{
-    self, Interaction, SecretStore, StoreErrorKind, StoreKind, StoreOptions, StoreWorker,
+    self, Interaction, SecretStore, StoreError, StoreErrorKind, StoreKind, StoreOptions,
+    StoreWorker,
 };
 
 use crate::APPLICATION;
 use crate::contract::item;
-use crate::fake::{self, Person};
+use crate::fake::{self, Fake, Person};
 use crate::session::{Service, say};
 
 /// What ends much sooner on any machine.
@@ -117,6 +118,60 @@ fn a_service_that_goes_away_at_its_prompt_does_not_hold_the_caller() {
                 store.unlock(Interaction::Allowed)
             })
         });
+        while state.shown.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        fake.connection.close().expect("goes away");
+        asked.join().expect("ends")
+    });
+    // It was tried again, and then nobody was there.
+    assert_eq!(asked.expect_err("gone").kind, StoreErrorKind::Missing);
+}
+
+/// A service that asks before it stores something new.
+fn that_asks_before_it_stores(person: Person) -> Fake {
+    let fake = fake::start(person);
+    fake.state.locked.store(false, Ordering::SeqCst);
+    fake
+}
+
+fn set(store: &dyn SecretStore) -> Result<(), StoreError> {
+    store.set(&item(APPLICATION, "a"), &b"x".to_vec().into())
+}
+
+#[test]
+fn a_prompt_of_a_write_that_is_answered_stores_and_one_that_is_declined_does_not() {
+    let Some(_turn) = turn() else { return };
+    let fake = that_asks_before_it_stores(Person::Unlocks);
+    let worker = StoreWorker::new(open(LONG, LONG));
+    worker.call_within(LONG, "set", set).expect("stored");
+    *fake.state.person.lock().expect("not poisoned") = Person::Declines;
+    let error = worker.call_within(LONG, "set", set).expect_err("declined");
+    assert_eq!(error.kind, StoreErrorKind::Locked);
+    assert_eq!(fake.state.shown.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_prompt_of_a_write_that_nobody_answers_ends_with_the_deadline() {
+    let Some(_turn) = turn() else { return };
+    let fake = that_asks_before_it_stores(Person::IsAway);
+    let worker = StoreWorker::new(open(LONG, SHORT));
+    let error = worker.call_within(LONG, "set", set).expect_err("away");
+    assert_eq!(error.kind, StoreErrorKind::Hung);
+    assert_eq!(cause(&error), "nobody answered its prompt within 300ms");
+    // The store goes on, on a new connection.
+    *fake.state.person.lock().expect("not poisoned") = Person::Unlocks;
+    worker.call_within(LONG, "set", set).expect("stored");
+}
+
+#[test]
+fn a_service_that_goes_away_at_the_prompt_of_a_write_does_not_hold_it() {
+    let Some(_turn) = turn() else { return };
+    let fake = that_asks_before_it_stores(Person::IsAway);
+    let state = fake.state.clone();
+    let worker = StoreWorker::new(open(LONG, 10 * LONG));
+    let asked = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| worker.call_within(LONG, "set", set));
         while state.shown.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();
         }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use zbus::blocking::{Connection, connection};
@@ -83,10 +84,26 @@ impl From<zbus::Error> for BusError {
 }
 
 impl Bus {
-    /// Connects to the session bus.
+    /// Connects to the session bus. One that takes connections and never speaks
+    /// holds a thread until it does, but not the caller.
     pub(super) fn connect(deadline: Duration) -> Result<Self, BusError> {
-        let connected = connection::Builder::session()
-            .and_then(|builder| builder.method_timeout(deadline).build());
+        let (answer, answered) = mpsc::sync_channel(1);
+        let connect = move || {
+            let connected = connection::Builder::session()
+                .and_then(|builder| builder.method_timeout(deadline).build());
+            // Nobody listens any more when the caller gave up.
+            answer.send(connected).ok();
+        };
+        std::thread::Builder::new()
+            .name("vault-bus".to_owned())
+            .spawn(connect)
+            .map_err(|error| BusError::new(StoreErrorKind::Failed, error))?;
+        let connected = answered.recv_timeout(deadline).map_err(|_| {
+            BusError::new(
+                StoreErrorKind::Hung,
+                format!("the session bus did not answer within {deadline:?}"),
+            )
+        })?;
         match connected {
             Ok(connection) => Ok(Self(connection)),
             Err(error) => {

@@ -127,7 +127,7 @@ fn mentions_service(body: &Body) -> bool {
         .is_ok_and(|(name, _, _)| name == NAME)
 }
 
-fn gone() -> BusError {
+pub(super) fn gone() -> BusError {
     BusError::new(
         StoreErrorKind::Failed,
         "the secret service went away while it asked",

@@ -186,7 +186,7 @@ impl SecretStore for SecretServiceStore {
             connection.with_matching(&attributes(item), "set", |paths| {
                 let mut paths = paths.into_iter();
                 match paths.next() {
-                    None => connection.create(item, secret)?,
+                    None => connection.create(item, secret, self.prompt_deadline)?,
                     Some(first) => connection
                         .item(first)?
                         .set_secret(secret.expose(), CONTENT_TYPE)?,
@@ -286,16 +286,25 @@ impl Connection {
         self.session.get_item_by_path(path)
     }
 
-    fn create(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), BusError> {
+    /// The service may ask a person: somebody has locked the keyring since it
+    /// was looked at.
+    fn create(
+        &self,
+        item: &ItemName,
+        secret: &SecretBytes,
+        patience: Duration,
+    ) -> Result<(), BusError> {
         let label = format!("{} ({})", item.application(), item.account());
-        self.session.get_default_collection()?.create_item(
-            &label,
-            attributes(item),
-            secret.expose(),
-            true,
-            CONTENT_TYPE,
-        )?;
-        Ok(())
+        self.bus.watched(patience, || {
+            self.session.get_default_collection()?.create_item(
+                &label,
+                attributes(item),
+                secret.expose(),
+                true,
+                CONTENT_TYPE,
+            )?;
+            Ok(())
+        })
     }
 }
 
