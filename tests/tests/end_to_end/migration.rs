@@ -159,6 +159,34 @@ fn who_named_the_old_store_is_told_where_the_login_is() {
     named.blocking().access_token().unwrap();
 }
 
+/// A move that died before it cleaned up, a refresh, and then the state folder is gone: what the old
+/// store still had would be taken, and its token is used up.
+#[test]
+fn a_refresh_leaves_no_older_copy_in_a_store_that_the_login_has_left() {
+    let scene = logged_in();
+    session(&scene).blocking().access_token().unwrap();
+    let mut dying = other(&scene);
+    dying.ask("kill migrate.before:DeleteOld");
+    dying.order(&format!("migrate {OTHER}"));
+    dying.wait();
+    assert_eq!(accounts(&scene, FILES), BOTH);
+    assert_eq!(session(&scene).pinned_store().unwrap(), Some(OTHER));
+    pause(LIFETIME);
+    session(&scene).blocking().access_token().unwrap();
+    assert_eq!(accounts(&scene, FILES), [""; 0]);
+    assert_eq!(accounts(&scene, OTHER), BOTH);
+
+    std::fs::remove_dir_all(scene.state()).unwrap();
+    let in_the_old_one = scene.session();
+    let error = in_the_old_one.blocking().access_token().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotLoggedIn, "{error:?}");
+    let mut assignment = scene.assignment(1);
+    assignment.store = Some(OTHER);
+    let found = assignment.open().unwrap();
+    found.blocking().refresh_now(&Default::default()).unwrap();
+    assert_eq!(scene.server.counts().reuse_detected, 0);
+}
+
 #[test]
 fn a_token_that_the_store_can_not_hold_stays_sealed_in_the_folder() {
     stand_in::register();

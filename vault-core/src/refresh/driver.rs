@@ -227,7 +227,7 @@ impl Driver {
                 };
                 self.done(result)
             }
-            Effect::Prepare => self.prepare(),
+            Effect::Prepare => self.prepare().await,
             Effect::Discard => {
                 self.prepared = None;
                 Event::Done

@@ -49,6 +49,11 @@ pub(crate) async fn delete_leftovers(profile: &Profile, storage: &Storage) -> Re
     let Some(mut mark) = storage.folder_mark()? else {
         return Ok(());
     };
+    if !mark.also.is_empty() {
+        // The pin may be in doubt, if the machine stops: what it led to before
+        // goes only once it is durable.
+        storage.write_folder_mark(&mark)?;
+    }
     let mut result = Ok(());
     for kind in mark.also.clone() {
         let deleted = match profile.settings.store(kind) {

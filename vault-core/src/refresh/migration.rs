@@ -6,7 +6,7 @@
 //! read back; after it, the old store's items go. So whoever is killed anywhere
 //! leaves a profile that is whole in the store that it is pinned to. What may
 //! be left in the other one is noted in the same file from the moment before
-//! it is written, and deleted by the next migration, login or logout.
+//! it is written, and deleted by the next refresh, migration, login or logout.
 //!
 //! Both locks are held: nobody rotates the token meanwhile, and nobody logs in.
 //! Other processes read the pin when they look, and again under the lock.

@@ -7,7 +7,7 @@ use crate::exit::InFlight;
 use crate::fault;
 use crate::profile::{access_facts, serving};
 use crate::refresh::claim::{Claim, Exchanged, token_item};
-use crate::refresh::farewell::{delete_remains, revoke_now};
+use crate::refresh::farewell::{delete_leftovers, delete_remains, revoke_now};
 use crate::refresh::meaning::understand;
 use crate::refresh::protocol::{Answer, Claimed, Event, Failure};
 use crate::refresh::renewal::{next_record, record_without_access_token};
@@ -89,7 +89,15 @@ impl Driver {
         HistoryEntry::complete(&storage.folder, claimed.login, generation, at_ms)
     }
 
-    pub(super) fn prepare(&mut self) -> Event {
+    /// Makes the next sealed file. A move between stores that died has left a
+    /// copy of this token, which must not outlive it: once the state folder is
+    /// gone, it could be found.
+    pub(super) async fn prepare(&mut self) -> Event {
+        if let Some(storage) = &self.storage
+            && let Err(error) = delete_leftovers(&self.profile, storage).await
+        {
+            tracing::warn!(?error, "another store still holds what the login has left");
+        }
         let result = self.with_claim(|claim, storage| {
             let login = claim.key.login;
             storage.prepare_sealed(login, storage.sealed_size(login) + ROOM)
