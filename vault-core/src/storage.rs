@@ -474,6 +474,14 @@ pub(crate) fn folder_mark(folder: &StateFolder) -> Result<Option<FolderMark>> {
     }
 }
 
+/// Whether a folder holds what only profiles have.
+pub(crate) fn is_of_a_profile(folder: &StateFolder) -> bool {
+    let is_ours = |name: &String| name == FOLDER || sealed_login(name).is_some();
+    folder
+        .names()
+        .map_or(true, |names| names.iter().any(is_ours))
+}
+
 /// How a folder's path is recorded in the key item.
 pub(crate) fn path_text(path: &Path) -> String {
     path.display().to_string()

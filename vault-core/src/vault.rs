@@ -21,7 +21,7 @@ use crate::refresh::policy::RotationPolicy;
 use crate::refresh::refresher::Refresher;
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::storage::Names;
+use crate::storage::{self, Names};
 
 /// The vault of one application.
 ///
@@ -99,60 +99,36 @@ impl Vault {
     /// If the application's folder can't be read. A single profile's error
     /// stands in its place.
     pub fn profiles(&self) -> Result<Vec<(String, Result<ProfileSummary>)>> {
-        let options = FolderOptions {
-            allow_network_file_system: self.settings.allow_network_file_system,
+        let summary = |(name, folder): (String, Result<StateFolder>)| {
+            let summary = folder.and_then(|folder| ProfileSummary::read_with_pin(&folder));
+            summary.transpose().map(|summary| (name, summary))
         };
-        let mut found = Vec::new();
-        let mut add = |name: String, folder: Result<Option<StateFolder>>| {
-            let summary = folder.and_then(|folder| match folder {
-                Some(folder) => ProfileSummary::read_with_pin(&folder),
-                None => Ok(None),
-            });
-            if let Some(summary) = summary.transpose() {
-                found.push((name, summary));
-            }
-        };
-        match &self.settings.root {
-            None => {
-                let folders = self
-                    .settings
-                    .memory_folders
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                for (name, folder) in folders.iter() {
-                    add(name.clone(), Ok(Some(folder.clone())));
-                }
-            }
-            Some(root) => {
-                let root = StateFolder::open(root, options)?;
-                let application = match root {
-                    Some(root) => root.open_child(&self.application)?,
-                    None => None,
-                };
-                if let Some(application) = application {
-                    for name in application.children()? {
-                        if check_name("profile", &name).is_ok() {
-                            let folder = application.open_child(&name);
-                            add(name, folder.map_err(Error::from));
-                        }
-                    }
-                }
-            }
-        }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(found)
+        Ok(self.folders()?.into_iter().filter_map(summary).collect())
     }
 
-    /// The names of the profiles of this application that have a folder, in
-    /// order, whether anybody is logged in or not. Asks no store.
+    /// The names of all profiles of this application that have a folder,
+    /// whether somebody is logged in or not, sorted.
     ///
     /// # Errors
     ///
     /// If the application's folder can't be read.
     pub fn profile_names(&self) -> Result<Vec<String>> {
+        let folders = self.folders()?.into_iter();
+        Ok(folders.map(|(name, _)| name).collect())
+    }
+
+    /// The folders of the profiles, sorted by name. The encrypted-file store's
+    /// items lie beside them.
+    fn folders(&self) -> Result<Vec<(String, Result<StateFolder>)>> {
         let Some(root) = &self.settings.root else {
-            let known = self.profiles()?;
-            return Ok(known.into_iter().map(|(name, _)| name).collect());
+            let folders = self.settings.memory_folders.lock();
+            let folders = folders.unwrap_or_else(PoisonError::into_inner);
+            let mut found: Vec<_> = folders
+                .iter()
+                .map(|(name, folder)| (name.clone(), Ok(folder.clone())))
+                .collect();
+            found.sort_by(|(one, _), (other, _)| one.cmp(other));
+            return Ok(found);
         };
         let options = FolderOptions {
             allow_network_file_system: self.settings.allow_network_file_system,
@@ -161,14 +137,24 @@ impl Vault {
             Some(root) => root.open_child(&self.application)?,
             None => None,
         };
-        let mut names = match application {
-            Some(folder) => folder.children()?,
-            None => Vec::new(),
+        let Some(application) = application else {
+            return Ok(Vec::new());
         };
-        // A folder of a name that no profile can have is none.
-        names.retain(|name| check_name("profile", name).is_ok());
-        names.sort();
-        Ok(names)
+        let mut found = Vec::new();
+        for name in application.children()? {
+            if check_name("profile", &name).is_err() {
+                continue;
+            }
+            let folder = application.open_child(&name).map_err(Error::from);
+            match folder.transpose() {
+                Some(Ok(folder))
+                    if name == encrypted_file::FOLDER && !storage::is_of_a_profile(&folder) => {}
+                Some(folder) => found.push((name, folder)),
+                // It was removed meanwhile.
+                None => {}
+            }
+        }
+        Ok(found)
     }
 
     /// The sessions that are bound to a host, by profile: which tools of that

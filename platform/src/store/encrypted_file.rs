@@ -39,7 +39,8 @@ use crate::secret::SecretBytes;
 use parameters::Parameters;
 pub use parameters::PassphraseCost;
 
-const FOLDER: &str = "items";
+/// The folder of the items, in the application's folder.
+pub const FOLDER: &str = "items";
 const LOCK: &str = "params.lock";
 const SUFFIX: &str = ".item";
 

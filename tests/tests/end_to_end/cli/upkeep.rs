@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vault_tests::server::{AuthorizationServer, Endpoint, Fault, ServerConfig};
 
-use crate::support::{Sandbox, vault_cli, wait};
+use crate::support::{Output, Sandbox, vault_cli, wait};
 
 fn logged_in() -> (AuthorizationServer, Sandbox) {
     let (server, sandbox) = (
@@ -152,6 +152,33 @@ fn every_profile_is_logged_out_at_once_and_without_revocation_if_so_asked() {
         (Some(0), ""),
         "{again:?}"
     );
+}
+
+#[test]
+fn the_folder_of_the_stores_items_is_no_profile_unless_one_is_named_so() {
+    let (server, sandbox) = logged_in();
+    // As with the pinned store, where no option names it: nothing else is asked.
+    let log_out_all = || {
+        let mut command = sandbox.command(&["logout", "--all", "--json"]);
+        command.env_remove("VAULT_STORE");
+        let left = Output::from(command.output().unwrap());
+        assert_eq!(left.code(), Some(0), "{left:?}");
+        let ended = left.json()["profiles"].as_array().unwrap().clone();
+        ended.iter().map(|row| row["profile"].clone()).collect()
+    };
+    let ended: Vec<_> = log_out_all();
+    assert_eq!(ended, ["default"]);
+    let items = std::fs::read_dir(sandbox.profile("items")).unwrap();
+    let items = items.map(|entry| entry.unwrap().file_name());
+    assert_eq!(items.collect::<Vec<_>>(), ["params"]);
+
+    sandbox.log_in(&server, "default");
+    sandbox.log_in(&server, "items");
+    let listed = vault_cli(&sandbox, &["list", "--json"]).json();
+    assert_eq!(listed["profiles"].as_array().unwrap().len(), 2);
+    let ended: Vec<_> = log_out_all();
+    assert_eq!(ended, ["default", "items"]);
+    assert_eq!(server.living_logins(), 0);
 }
 
 #[test]
