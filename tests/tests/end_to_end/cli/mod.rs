@@ -13,6 +13,8 @@ mod exec;
 mod foreign_items;
 mod http;
 mod issuers;
+#[cfg(target_os = "linux")]
+mod keyutils;
 mod logins;
 mod main_path;
 mod passphrase;
