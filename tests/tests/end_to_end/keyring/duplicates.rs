@@ -1,0 +1,130 @@
+//! Two items of one name in a real keyring: an application, a backup or another
+//! machine's copy has put a second one there. The right one is chosen by login
+//! and generation, whichever the keyring lists first, and the other one goes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::desktop::{Desktop, accounts, secret_tool, server};
+
+const TOKEN: &str = "default";
+const KEY: &str = "default#key";
+
+/// The secret of the one item of this account.
+fn secret(account: &str) -> String {
+    let found = secret_tool(&["lookup", "service", "vault-cli", "username", account]);
+    assert!(found.starts_with('{'), "{account}");
+    found
+}
+
+/// Puts these items in the place of what is stored for the account.
+fn store(account: &str, secrets: &[&str]) {
+    let names = ["service", "vault-cli", "username", account];
+    secret_tool(&[&["clear"][..], &names].concat());
+    for (copy, secret) in secrets.iter().enumerate() {
+        let copy = copy.to_string();
+        // An attribute more makes it another item, which is found all the same.
+        let mut process = Command::new("secret-tool")
+            .args(["store", "--label", "a copy"])
+            .args(names)
+            .args(["copy", &copy])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = process.stdin.take().unwrap();
+        input.write_all(secret.as_bytes()).unwrap();
+        drop(input);
+        assert!(process.wait().unwrap().success());
+    }
+    let stored = accounts("vault-cli");
+    let of_it = stored.iter().filter(|stored| *stored == account);
+    assert_eq!(of_it.count(), secrets.len());
+}
+
+/// In both orders: which one is listed first is the keyring's to say.
+fn orders<'a>(right: &'a str, wrong: &'a str) -> [[&'a str; 2]; 2] {
+    [[right, wrong], [wrong, right]]
+}
+
+#[test]
+fn of_two_token_items_the_newer_generation_is_sent() {
+    let Some(desktop) = Desktop::new() else {
+        return;
+    };
+    for newer_first in 0..2 {
+        let server = server(Duration::from_secs(60));
+        desktop.log_in(&server, &[]);
+        let older = secret(TOKEN);
+        assert_eq!(desktop.run(&["refresh", "--force"]).code(), Some(0));
+        let newer = secret(TOKEN);
+        assert_ne!(older, newer);
+        store(TOKEN, &orders(&newer, &older)[newer_first]);
+        // The items are all that is left of it.
+        std::fs::remove_file(desktop.sandbox.sealed_file("default")).unwrap();
+        let refreshed = desktop.run(&["refresh", "--force"]);
+        assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
+        assert_eq!(server.counts().reuse_detected, 0);
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY]);
+        // What is left is the one that was just received.
+        let left = secret(TOKEN);
+        assert!(left != older && left != newer);
+        let token = desktop.run(&["token"]);
+        assert!(server.is_valid_access_token(token.stdout.trim_end()));
+        assert_eq!(desktop.run(&["logout"]).code(), Some(0));
+        assert_eq!(accounts("vault-cli"), [""; 0]);
+        assert_eq!(server.living_logins(), 0);
+    }
+}
+
+#[test]
+fn a_token_item_of_another_login_is_not_sent_however_new_it_is() {
+    let Some(desktop) = Desktop::new() else {
+        return;
+    };
+    for right_first in 0..2 {
+        let server = server(Duration::from_secs(60));
+        desktop.log_in(&server, &[]);
+        for _ in 0..3 {
+            assert_eq!(desktop.run(&["refresh", "--force"]).code(), Some(0));
+        }
+        let another = secret(TOKEN);
+        desktop.log_in(&server, &[]);
+        let right = secret(TOKEN);
+        store(TOKEN, &orders(&right, &another)[right_first]);
+        std::fs::remove_file(desktop.sandbox.sealed_file("default")).unwrap();
+        let refreshed = desktop.run(&["refresh", "--force"]);
+        assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY]);
+        assert_eq!(desktop.run(&["logout"]).code(), Some(0));
+        let counts = server.counts();
+        // A replaced login is not revoked; the one that was used is.
+        assert_eq!((counts.reuse_detected, server.living_logins()), (0, 1));
+    }
+}
+
+#[test]
+fn of_two_key_items_the_one_of_the_login_that_is_here_opens_it() {
+    let Some(desktop) = Desktop::new() else {
+        return;
+    };
+    for right_first in 0..2 {
+        let server = server(Duration::from_secs(60));
+        desktop.log_in(&server, &[]);
+        let another = secret(KEY);
+        desktop.log_in(&server, &[]);
+        let right = secret(KEY);
+        store(KEY, &orders(&right, &another)[right_first]);
+        for _ in 0..2 {
+            let refreshed = desktop.run(&["refresh", "--force"]);
+            assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
+        }
+        assert_eq!(server.counts().reuse_detected, 0);
+        // A key is written at login only, and then the other one goes.
+        desktop.log_in(&server, &[]);
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY]);
+        assert_eq!(desktop.run(&["token"]).code(), Some(0));
+        assert_eq!(desktop.run(&["logout"]).code(), Some(0));
+        assert_eq!(accounts("vault-cli"), [""; 0]);
+    }
+}
