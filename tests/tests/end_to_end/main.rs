@@ -14,6 +14,7 @@ mod cancellation;
 mod cli;
 mod client;
 mod contention;
+mod corruption;
 #[cfg(target_os = "linux")]
 mod credentials;
 #[cfg(target_os = "linux")]

@@ -99,9 +99,11 @@ impl Shared {
 
     /// The server has granted the request.
     pub(crate) fn forget_refusal(&self, name: u64) {
-        if self.writable()
-            && let Some(slot) = self.slot_of(name)
-        {
+        if !self.writable() {
+            return;
+        }
+        // In a page that was written over it may stand more than once.
+        for slot in (0..SLOTS).filter(|slot| self.slot(*slot, NAME) == name) {
             self.set(slot, NAME, 0);
         }
     }
