@@ -1,4 +1,4 @@
-//! Where the state folder is.
+//! Where the state folder is, and the user's home.
 //!
 //! By the XDG rules on Linux (`$XDG_STATE_HOME/token-vault`), in the local,
 //! not the roaming, application data elsewhere: a lock and a rotating token
@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use directories::ProjectDirs;
+use directories::{BaseDirs, ProjectDirs};
 
 /// The user has no home folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,12 @@ pub fn state_root() -> Result<PathBuf, NoHome> {
         .state_dir()
         .unwrap_or_else(|| project.data_local_dir())
         .to_owned())
+}
+
+/// Gives the user's home folder.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    BaseDirs::new().map(|user| user.home_dir().to_owned())
 }
 
 #[cfg(test)]

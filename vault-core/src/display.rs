@@ -251,6 +251,21 @@ impl HistoryEntry {
         Ok(())
     }
 
+    /// The name of the file.
+    pub(crate) const FILE: &str = HISTORY;
+
+    /// Reads the history as [`HistoryEntry::read_all`] does, and counts the lines
+    /// that can't be read.
+    pub(crate) fn read_counting(folder: &StateFolder) -> Result<(Vec<Self>, usize)> {
+        let bytes = folder.read(HISTORY, 16 * HISTORY_LIMIT)?;
+        let bytes = bytes.as_ref().map_or(&[][..], |bytes| bytes.expose());
+        let entries: Vec<_> = Self::parse_all(bytes).collect();
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty()).count();
+        let unreadable = lines.saturating_sub(entries.len());
+        Ok((entries, unreadable))
+    }
+
     /// Reads the history, oldest first. A line that can't be read is left out.
     pub(crate) fn read_all(folder: &StateFolder) -> Result<Vec<Self>> {
         let bytes = folder.read(HISTORY, 16 * HISTORY_LIMIT)?;

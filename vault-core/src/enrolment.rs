@@ -157,6 +157,7 @@ async fn make_login(
     let Description {
         endpoints,
         good_for,
+        ..
     } = discover(&http, &request.issuer).await?;
     let described = Some(Described::new(&profile.now(), good_for));
     let credential = settle(request.credential.as_deref(), &endpoints, known)?;

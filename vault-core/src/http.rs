@@ -34,7 +34,7 @@ use vault_platform::secret::{SecretBuffer, SecretBytes, SecretString};
 
 use crate::error::{Error, ErrorKind};
 
-pub(crate) use failure::{CouldHaveActed, SendFailure, SendFailureKind};
+pub(crate) use failure::{CouldHaveActed, SendFailure, SendFailureKind, is_about_tls};
 
 /// The longest answer that is read, in bytes.
 const BODY_LIMIT: usize = 1 << 20;

@@ -24,6 +24,7 @@ pub mod bound_host;
 pub(crate) mod cache_key;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod diagnosis;
 pub mod display;
 pub mod enrolment;
 pub mod error;

@@ -13,7 +13,7 @@ pub(crate) mod claim;
 pub(crate) mod description;
 pub(crate) mod driver;
 pub mod ending;
-mod endpoints;
+pub(crate) mod endpoints;
 pub(crate) mod farewell;
 pub(crate) mod install;
 pub(crate) mod meaning;

@@ -23,7 +23,6 @@ use crate::identity::Fingerprint;
 use crate::login::{LoginInteraction, LoginRequest};
 use crate::metrics::{Metrics, count};
 use crate::oauth::challenge::Verdict;
-use crate::oauth::discovery::discover;
 use crate::profile::{Look, Profile, Waiting};
 use crate::proof::{StoreProof, prove};
 use crate::record::{Asked, CacheKey, CachedToken};
@@ -346,25 +345,6 @@ impl Session {
                 ))
             });
             proof.await?
-        })
-        .await
-    }
-
-    /// Asks the login's authorization server to describe itself, as a login
-    /// does, and gives its issuer. Spends no token and changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotLoggedIn`], and what discovery fails with.
-    pub async fn reach_server(&self) -> Result<String> {
-        let profile = self.profile.clone();
-        self.run(async move {
-            let settings = match profile.look(Waiting::Task).await? {
-                Look::Login(login) => login.record.settings,
-                _ => return Err(describe(Failure::NotLoggedIn, &profile.names, None)),
-            };
-            let http = profile.http(&settings.ca_certificates)?;
-            Ok(discover(&http, &settings.issuer).await?.endpoints.issuer)
         })
         .await
     }

@@ -64,6 +64,9 @@ pub struct ServerConfig {
     /// Whether authorization requests can be, or have to be, pushed (RFC 9126).
     pub pushed_requests: PushedRequests,
 
+    /// Whether clients may ask what became of their own tokens (RFC 7662).
+    pub introspection: bool,
+
     /// How long a device code is good for.
     pub device_code_lifetime: Duration,
     /// The least time between two polls, in whole seconds on the wire; each `slow_down` adds 5 s.
@@ -105,6 +108,7 @@ impl Default for ServerConfig {
             user_info: Vec::new(),
             authenticated_ago: Duration::ZERO,
             pushed_requests: PushedRequests::None,
+            introspection: false,
             device_code_lifetime: Duration::from_secs(600),
             device_interval: Duration::from_secs(1),
             device_approval: DeviceApproval::ByHand,

@@ -28,6 +28,8 @@ pub struct Requests {
     pub token: u64,
     /// `/revoke`.
     pub revoke: u64,
+    /// `/introspect`.
+    pub introspect: u64,
     /// `/userinfo`.
     pub user_info: u64,
     /// `/par`.
@@ -66,6 +68,7 @@ impl Requests {
             Endpoint::DevicePage => &mut self.device_page,
             Endpoint::Token => &mut self.token,
             Endpoint::Revoke => &mut self.revoke,
+            Endpoint::Introspect => &mut self.introspect,
             Endpoint::UserInfo => &mut self.user_info,
             Endpoint::Pushed => &mut self.pushed,
             Endpoint::Keys => &mut self.keys,

@@ -2,7 +2,7 @@
 //!
 //! **What it is.** Discovery (RFC 8414, OpenID Connect), authorization code with PKCE S256
 //! required (RFC 6749, 7636, 8252, 9207), device code (RFC 8628), refresh with rotation and
-//! reuse detection that revokes the whole login (RFC 9700 section 4.14.2), revocation (RFC 7009)
+//! reuse detection that revokes the whole login (RFC 9700 section 4.14.2), revocation (RFC 7009), introspection (RFC 7662),
 //! proofs of possession with nonces (RFC 9449), and a userinfo endpoint that checks access tokens.
 //!
 //! **Why.** What a client must not do shows at the server only: each request is counted once it
@@ -87,6 +87,8 @@ pub enum Endpoint {
     Token,
     /// `/revoke`.
     Revoke,
+    /// `/introspect`.
+    Introspect,
     /// `/userinfo`.
     UserInfo,
     /// `/par`, where authorization requests are pushed (RFC 9126).
@@ -99,7 +101,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::OAuthMetadata,
         Self::OpenIdMetadata,
         Self::Authorize,
@@ -107,6 +109,7 @@ impl Endpoint {
         Self::DevicePage,
         Self::Token,
         Self::Revoke,
+        Self::Introspect,
         Self::UserInfo,
         Self::Pushed,
         Self::Keys,

@@ -170,6 +170,11 @@ fn chain_has(
     false
 }
 
+/// Whether an error that [`SendFailure::into_error`] made came of TLS.
+pub(crate) fn is_about_tls(error: &Error) -> bool {
+    chain_has(error, is_tls)
+}
+
 fn is_tls(error: &(dyn StdError + 'static)) -> bool {
     error.is::<rustls::Error>()
 }

@@ -32,6 +32,8 @@ pub(crate) struct Description {
     pub(crate) endpoints: Endpoints,
     /// For how long it is good, by HTTP's rules and within bounds.
     pub(crate) good_for: Duration,
+    /// The server's clock, or that of the cache it came from, since the epoch.
+    pub(crate) date: Option<Duration>,
 }
 
 /// Asks the issuer for its endpoints.
@@ -61,6 +63,7 @@ pub(crate) async fn discover(http: &Http, issuer: &str) -> Result<Description, E
                 return Ok(Description {
                     endpoints,
                     good_for: good_for(&response),
+                    date: response.date,
                 });
             }
             // An address of another convention that is not there says little.
@@ -150,6 +153,8 @@ struct Metadata {
     #[serde(default, deserialize_with = "lenient::string")]
     revocation_endpoint: Option<String>,
     #[serde(default, deserialize_with = "lenient::string")]
+    introspection_endpoint: Option<String>,
+    #[serde(default, deserialize_with = "lenient::string")]
     userinfo_endpoint: Option<String>,
     #[serde(default, deserialize_with = "lenient::string")]
     end_session_endpoint: Option<String>,
@@ -236,6 +241,10 @@ pub(crate) fn read(response: &Response, issuer: &str, url: &Url) -> Result<Endpo
             metadata.device_authorization_endpoint,
         )?,
         revocation_endpoint: endpoint("revocation_endpoint", metadata.revocation_endpoint)?,
+        introspection_endpoint: endpoint(
+            "introspection_endpoint",
+            metadata.introspection_endpoint,
+        )?,
         userinfo_endpoint: endpoint("userinfo_endpoint", metadata.userinfo_endpoint)?,
         // No token goes there: one that can't be used keeps nobody from a login.
         end_session_endpoint: endpoint("end_session_endpoint", metadata.end_session_endpoint)

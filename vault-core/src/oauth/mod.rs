@@ -15,6 +15,7 @@ pub(crate) mod dpop;
 pub(crate) mod form;
 #[cfg(feature = "openid")]
 pub(crate) mod id_token;
+pub(crate) mod introspection;
 pub(crate) mod jwt;
 pub(crate) mod lenient;
 pub(crate) mod revocation;
@@ -51,6 +52,9 @@ pub struct Endpoints {
     /// Takes back tokens (RFC 7009).
     #[serde(default)]
     pub revocation_endpoint: Option<Url>,
+    /// Tells whether a token is good (RFC 7662).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<Url>,
     /// Tells who logged in (OpenID Connect Core, section 5.3).
     #[serde(default)]
     pub userinfo_endpoint: Option<Url>,
@@ -104,6 +108,7 @@ impl Endpoints {
             authorization_endpoint: None,
             device_authorization_endpoint: None,
             revocation_endpoint: None,
+            introspection_endpoint: None,
             userinfo_endpoint: None,
             end_session_endpoint: None,
             authorization_response_iss_parameter_supported: false,

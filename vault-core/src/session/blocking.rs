@@ -187,15 +187,6 @@ impl Blocking<'_> {
         pollster::block_on(self.0.prove_store())
     }
 
-    /// See [`Session::reach_server`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn reach_server(&self) -> Result<String> {
-        pollster::block_on(self.0.reach_server())
-    }
-
     /// See [`Session::retry_revocations`].
     ///
     /// # Errors

@@ -43,6 +43,9 @@ pub(super) fn answer(inner: &Inner, call: Call<'_>, openid: bool) -> Reply {
         document["id_token_signing_alg_values_supported"] = json!(["ES256"]);
         document["jwks_uri"] = json!(format!("{issuer}/jwks"));
     }
+    if inner.config.introspection {
+        document["introspection_endpoint"] = json!(format!("{issuer}/introspect"));
+    }
     if inner.config.pushed_requests != PushedRequests::None {
         document["pushed_authorization_request_endpoint"] = json!(format!("{issuer}/par"));
         document["require_pushed_authorization_requests"] =

@@ -5,6 +5,7 @@
 mod authorize;
 mod client;
 mod device;
+mod introspect;
 mod metadata;
 mod pushed;
 mod revoke;
@@ -53,6 +54,7 @@ pub(super) fn at(path: &str, issuer_path: &str) -> Endpoint {
         Some("/device") => Endpoint::DevicePage,
         Some("/token") => Endpoint::Token,
         Some("/revoke") => Endpoint::Revoke,
+        Some("/introspect") => Endpoint::Introspect,
         Some("/userinfo") => Endpoint::UserInfo,
         Some("/par") => Endpoint::Pushed,
         Some("/jwks") => Endpoint::Keys,
@@ -72,13 +74,18 @@ pub(super) fn answer(
         | Endpoint::OpenIdMetadata
         | Endpoint::DevicePage
         | Endpoint::Keys => &[Method::GET],
+        Endpoint::Introspect if !inner.config.introspection => {
+            return Reply::html(404, "Not Found");
+        }
         Endpoint::Pushed if inner.config.pushed_requests == PushedRequests::None => {
             return Reply::html(404, "Not Found");
         }
         Endpoint::Authorize | Endpoint::UserInfo => &[Method::GET, Method::POST],
-        Endpoint::DeviceAuthorization | Endpoint::Token | Endpoint::Revoke | Endpoint::Pushed => {
-            &[Method::POST]
-        }
+        Endpoint::DeviceAuthorization
+        | Endpoint::Token
+        | Endpoint::Revoke
+        | Endpoint::Introspect
+        | Endpoint::Pushed => &[Method::POST],
         Endpoint::Other => return Reply::html(404, "Not Found"),
     };
     if !methods.contains(&request.method) {
@@ -93,6 +100,7 @@ pub(super) fn answer(
         Endpoint::DevicePage => device::page(inner, request, call),
         Endpoint::Token => token::answer(inner, request, call),
         Endpoint::Revoke => revoke::answer(inner, request, call),
+        Endpoint::Introspect => introspect::answer(inner, request, call),
         Endpoint::UserInfo => user_info::answer(inner, request, call),
         Endpoint::Pushed => pushed::answer(inner, request, call),
         Endpoint::Keys => Reply::json(200, &call.signer.keys()),

@@ -372,7 +372,7 @@ fn a_state_folder_that_others_can_write_to() {
         }
         let doctor = vault_cli(&scene.sandbox, &["doctor"]);
         assert_eq!(doctor.code(), Some(1), "{doctor:?}");
-        assert!(doctor.stdout.contains("VD001 FAILED"), "{doctor:?}");
+        assert!(doctor.stdout.contains("VD101 FAILED"), "{doctor:?}");
         set(0o700);
         scene.still_works();
     }

@@ -60,7 +60,12 @@ fn head(stream: &mut impl Read) -> String {
 }
 
 /// Takes over a token of this issuer, with these variables set.
-fn import(sandbox: &Sandbox, issuer: &str, ca: &Path, variables: &[(&str, &str)]) -> Output {
+pub(super) fn import(
+    sandbox: &Sandbox,
+    issuer: &str,
+    ca: &Path,
+    variables: &[(&str, &str)],
+) -> Output {
     let token = sandbox.home().join("token");
     std::fs::write(&token, "a-token-that-nobody-issued").unwrap();
     let arguments = [
@@ -154,7 +159,50 @@ fn a_request_says_which_program_and_which_library_sends_it() {
 }
 
 /// An issuer behind TLS 1.2, with a certificate of a private authority.
-fn private_issuer(folder: &Path) -> (String, PathBuf) {
+pub(super) struct PrivateIssuer {
+    pub(super) issuer: String,
+    config: Arc<Mutex<Arc<TlsConfig>>>,
+}
+
+impl PrivateIssuer {
+    /// Gives the authority's file too.
+    pub(super) fn start(folder: &Path) -> (Self, PathBuf) {
+        let (config, root) = authority(folder);
+        let config = Arc::new(Mutex::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let issuer = format!("https://{}", listener.local_addr().unwrap());
+        let description = serde_json::json!({
+            "issuer": issuer,
+            "token_endpoint": format!("{issuer}/token"),
+        });
+        let body = description.to_string();
+        let current = config.clone();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let config = current.lock().unwrap().clone();
+                let mut connection = ServerConnection::new(config).unwrap();
+                let mut stream = Stream::new(&mut connection, &mut stream);
+                if head(&mut stream).starts_with("GET ") {
+                    let length = body.len();
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+                    stream.write_all(answer.as_bytes()).ok();
+                }
+            }
+        });
+        (Self { issuer, config }, root)
+    }
+
+    /// Has another authority, whose file is given, vouch for it from now on.
+    pub(super) fn change_authority(&self, folder: &Path) -> PathBuf {
+        let (config, root) = authority(folder);
+        *self.config.lock().unwrap() = config;
+        root
+    }
+}
+
+/// A new authority: what a server at 127.0.0.1 needs, and the file that trusts it.
+fn authority(folder: &Path) -> (Arc<TlsConfig>, PathBuf) {
     let authority = KeyPair::generate().unwrap();
     let mut root = CertificateParams::new(Vec::new()).unwrap();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -177,39 +225,21 @@ fn private_issuer(folder: &Path) -> (String, PathBuf) {
         .with_no_client_auth()
         .with_single_cert(vec![signed.der().clone()], key.into())
         .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let issuer = format!("https://{}", listener.local_addr().unwrap());
-    let description = serde_json::json!({
-        "issuer": issuer,
-        "token_endpoint": format!("{issuer}/token"),
-    });
-    let body = description.to_string();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut connection = ServerConnection::new(config.clone()).unwrap();
-            let mut stream = Stream::new(&mut connection, &mut stream);
-            if head(&mut stream).starts_with("GET ") {
-                let length = body.len();
-                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
-                stream.write_all(answer.as_bytes()).ok();
-            }
-        }
-    });
-    (issuer, file)
+    (Arc::new(config), file)
 }
 
 #[test]
 fn a_private_certificate_authority_is_trusted_where_it_is_named() {
     let sandbox = Sandbox::new();
-    let (issuer, root) = private_issuer(&sandbox.home());
-    let refused = import(&sandbox, &issuer, &some_root(), &[]);
+    let (server, root) = PrivateIssuer::start(&sandbox.home());
+    let issuer = &server.issuer;
+    let refused = import(&sandbox, issuer, &some_root(), &[]);
     assert_eq!(refused.code(), Some(5), "{refused:?}");
     assert!(
         refused.stderr.contains("no secure connection"),
         "{refused:?}"
     );
-    let done = import(&sandbox, &issuer, &root, &[]);
+    let done = import(&sandbox, issuer, &root, &[]);
     assert_eq!(done.code(), Some(0), "{done:?}");
     // The login remembers it.
     let doctor = vault_cli(&sandbox, &["doctor"]);

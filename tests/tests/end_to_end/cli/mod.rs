@@ -7,6 +7,8 @@ mod choice;
 mod clients;
 mod combined;
 mod contract;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod end_session;
 #[cfg(target_os = "linux")]
 mod exec;

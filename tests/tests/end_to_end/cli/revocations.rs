@@ -70,7 +70,7 @@ fn a_logout_without_its_server_is_made_good_by_the_next_command_that_reaches_it(
         if command == "doctor" {
             let ill = vault_cli(&sandbox, &["doctor"]);
             assert_eq!(ill.code(), Some(1), "{ill:?}");
-            assert!(ill.stdout.contains("VD006 FAILED"), "{ill:?}");
+            assert!(ill.stdout.contains("VD601 FAILED"), "{ill:?}");
         }
 
         server.listen_again();
@@ -93,7 +93,7 @@ fn a_logout_without_its_server_is_made_good_by_the_next_command_that_reaches_it(
         let token = vault_cli(&sandbox, &["--profile", "work", "token"]);
         assert_eq!(token.code(), Some(3), "{token:?}");
         let doctor = vault_cli(&sandbox, &["doctor"]);
-        assert!(!doctor.stdout.contains("VD006"), "{doctor:?}");
+        assert!(!doctor.stdout.contains("VD601"), "{doctor:?}");
     }
 }
 
