@@ -14,7 +14,7 @@ use self::desktop::{
     Desktop, accounts, daemon_and_its_start, finished, is_locked, lock_keyring, replace_daemon,
     say, server, variable,
 };
-use self::unreachable::{CHOICES, NO_BUS, everything_says};
+use self::unreachable::{NO_BUS, run};
 use crate::support::{Output, login, vault_cli, wait};
 
 mod blank;
@@ -247,7 +247,11 @@ fn a_login_is_not_lost_by_a_session_without_a_bus() {
     let server = server(Duration::from_secs(60));
     desktop.log_in(&server, &[]);
     for bus in [None, Some(NO_BUS)] {
-        everything_says(&desktop.sandbox, bus, "store_missing", "", CHOICES);
+        for arguments in [&["token", "--json"][..], &["refresh", "--force", "--json"]] {
+            let refused = run(&desktop.sandbox, bus, arguments);
+            assert_eq!(refused.code(), Some(4), "{bus:?} {refused:?}");
+            assert_eq!(refused.json()["error"]["code"], "store_missing");
+        }
     }
     assert_eq!(desktop.run(&["token"]).code(), Some(0));
     assert_eq!(desktop.run(&["logout"]).code(), Some(0));

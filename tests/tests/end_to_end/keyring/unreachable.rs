@@ -19,7 +19,7 @@ use crate::support::{Output, Sandbox, login};
 pub(super) const NO_BUS: &str = "unix:path=/nonexistent/bus";
 
 /// The program on a desktop with this session bus, or without one.
-fn run(sandbox: &Sandbox, bus: Option<&str>, arguments: &[&str]) -> Output {
+pub(super) fn run(sandbox: &Sandbox, bus: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = sandbox.command(arguments);
     command
         .env_remove("VAULT_STORE")
@@ -35,13 +35,7 @@ fn run(sandbox: &Sandbox, bus: Option<&str>, arguments: &[&str]) -> Output {
 /// Each command that needs the store ends with exit code 4, says `code`, why,
 /// and what to do. No browser opens, and nothing is stored.
 #[track_caller]
-pub(super) fn everything_says(
-    sandbox: &Sandbox,
-    bus: Option<&str>,
-    code: &str,
-    why: &str,
-    what_to_do: &str,
-) {
+fn everything_says(sandbox: &Sandbox, bus: Option<&str>, code: &str, why: &str, what_to_do: &str) {
     let server = server(Duration::from_secs(60));
     let login = [&login(&server)[..], &["--no-browser"]].concat();
     let commands = [&["token"][..], &["refresh", "--force"], &["logout"], &login];
@@ -69,7 +63,7 @@ pub(super) fn everything_says(
 }
 
 /// What is said where no store can be had.
-pub(super) const CHOICES: &str = "--store encrypted-file";
+const CHOICES: &str = "--store encrypted-file";
 /// What is said where one is there and silent.
 const TRY_AGAIN: &str = "try again";
 
