@@ -9,6 +9,7 @@ mod claims;
 mod commands;
 mod confidential;
 mod context;
+mod credential;
 mod failure;
 mod input;
 mod output;

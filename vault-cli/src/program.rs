@@ -10,7 +10,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Tool};
 use crate::choice;
 use crate::commands;
 use crate::context::Context;
@@ -19,7 +19,19 @@ use crate::output::Output;
 use crate::signals;
 
 /// Runs the program.
-pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
+pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
+    if let Some(tool) = arguments.first().and_then(|name| Tool::of_program(name)) {
+        let said = ["vault-cli", "credential", tool];
+        arguments.splice(..1, said.map(OsString::from));
+    } else if arguments
+        .get(1)
+        .is_some_and(|first| first == "--cargo-plugin")
+    {
+        // cargo says the rest on standard input.
+        arguments = ["vault-cli", "credential", "cargo"]
+            .map(OsString::from)
+            .to_vec();
+    }
     // First of all: nothing secret has been read yet.
     let hardened = vault_core::platform::harden::forbid_core_dumps();
     let mut parsed = match Arguments::read(&arguments) {

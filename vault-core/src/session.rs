@@ -35,7 +35,7 @@ use crate::refresh::patience::Patience;
 use crate::refresh::protocol::Failure;
 use crate::refresh::refresher::{panicked, run_aside};
 use crate::refresh::revocations::RevocationsReport;
-use crate::refresh::{driver, ending, migration, revocations};
+use crate::refresh::{driver, ending, migration, policy, revocations};
 use crate::token::{AccessToken, RefreshToken};
 use crate::{enrolment, storage};
 
@@ -412,8 +412,11 @@ impl Session {
 
     fn present(&self, supplied: Supplied) -> Token {
         let life = &supplied.token.life;
+        let left = life.left(&self.profile.now());
+        let last = life.lifetime().map(policy::mandatory_window);
         Token {
-            expires_in: life.left(&self.profile.now()),
+            expires_in: left,
+            fresh_for: left.map(|left| left.saturating_sub(last.unwrap_or_default())),
             expires_at_ms: life.ends_at_wall_ms(),
             access_token: supplied.token.token,
             scope: supplied.token.granted_scope,

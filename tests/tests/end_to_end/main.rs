@@ -37,3 +37,5 @@ mod runtimes;
 #[cfg(target_os = "linux")]
 mod scene;
 mod support;
+#[cfg(target_os = "linux")]
+mod tools;

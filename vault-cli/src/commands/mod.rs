@@ -2,6 +2,7 @@
 
 mod bind;
 mod completions;
+mod credential;
 mod doctor;
 mod every;
 mod exec;
@@ -15,6 +16,7 @@ mod man;
 mod migrate;
 mod passphrase;
 mod refresh;
+mod setup;
 mod show;
 mod status;
 mod token;
@@ -39,6 +41,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> 
         Command::History => history::run(context),
         Command::Logout(arguments) => logout::run(context, &arguments),
         Command::Issuers(arguments) => issuers::run(context, &arguments),
+        Command::Setup(arguments) => setup::run(context, &arguments),
+        Command::Credential(arguments) => credential::run(context, &arguments),
         Command::Bind(arguments) => bind::bind(context, &arguments),
         Command::Unbind(arguments) => bind::unbind(context, &arguments),
         Command::Migrate(arguments) => migrate::run(context, &arguments),

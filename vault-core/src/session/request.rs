@@ -85,6 +85,9 @@ pub struct Token {
     pub access_token: AccessToken,
     /// What is left of its life; `None` if the server sets it no end.
     pub expires_in: Option<Duration>,
+    /// For how long it is given without a refresh: whoever keeps it should ask
+    /// again after that. `None` if the server sets it no end.
+    pub fresh_for: Option<Duration>,
     /// When it expires by the wall clock, in milliseconds since the Unix
     /// epoch.
     pub expires_at_ms: Option<u64>,

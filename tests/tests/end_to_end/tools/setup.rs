@@ -1,0 +1,120 @@
+//! `setup` of git and docker: written, written again, and taken back.
+
+use serde_json::{Value, json};
+
+use super::{end, logged_in, program, run, tool};
+use crate::support::{Output, Sandbox};
+
+fn setup(sandbox: &Sandbox, arguments: &[&str]) -> Output {
+    let mut command = tool(sandbox, program(sandbox));
+    command.arg("setup").args(arguments);
+    let output = end(command);
+    assert_eq!(output.code(), Some(0), "{output:?}");
+    output
+}
+
+#[test]
+fn gits_configuration_keeps_what_else_is_there() {
+    let (_server, sandbox) = logged_in();
+    run(&sandbox, &["bind", "git.example"]);
+    run(&sandbox, &["bind", "other.example:8443"]);
+    let file = sandbox.home().join(".gitconfig");
+    let before = "# mine\n[credential]\n\thelper = cache\n[credential \"https://git.example\"]\n\thelper = store\n\tusername = alice\n";
+    std::fs::write(&file, before).unwrap();
+    let printed = setup(&sandbox, &["git"]);
+    assert!(
+        printed
+            .stdout
+            .contains("--add credential.https://other.example:8443.helper")
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+
+    setup(&sandbox, &["git", "--write"]);
+    let once = std::fs::read_to_string(&file).unwrap();
+    setup(&sandbox, &["git", "--write"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), once);
+    assert!(
+        once.starts_with("# mine\n") && once.contains("username = alice"),
+        "{once}"
+    );
+    let helpers = |url: &str| {
+        let mut git = tool(&sandbox, "git");
+        git.env("GIT_CONFIG_NOSYSTEM", "1");
+        git.args([
+            "config",
+            "--null",
+            "--get-urlmatch",
+            "credential.helper",
+            url,
+        ]);
+        end(git).stdout
+    };
+    for url in ["https://git.example/a", "https://other.example:8443/a"] {
+        assert!(helpers(url).contains("credential git"), "{url} {once}");
+    }
+    assert_eq!(helpers("https://third.example"), "cache\0");
+
+    // What git asks is answered.
+    let mut fill = tool(&sandbox, "bash");
+    fill.env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0");
+    fill.args([
+        "-c",
+        "printf 'protocol=https\\nhost=other.example:8443\\n\\n' | git credential fill",
+    ]);
+    let filled = end(fill);
+    let token = run(&sandbox, &["token"]).stdout;
+    assert!(
+        filled.stdout.contains(&format!("password={token}")),
+        "{filled:?}"
+    );
+
+    run(&sandbox, &["unbind", "git.example"]);
+    for _ in 0..2 {
+        setup(&sandbox, &["git", "--remove"]);
+        let left = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            !left.contains("credential git") && left.contains("helper = store"),
+            "{left}"
+        );
+        assert_eq!(helpers("https://third.example"), "cache\0");
+    }
+}
+
+#[test]
+fn dockers_configuration_keeps_what_else_is_there() {
+    let (_server, sandbox) = logged_in();
+    run(&sandbox, &["bind", "registry.example"]);
+    let folder = sandbox.home().join(".docker");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("config.json");
+    let before = json!({ "auths": { "x.example": {} }, "credsStore": "pass" });
+    std::fs::write(&file, before.to_string()).unwrap();
+    let read = || -> Value { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
+    let printed = setup(&sandbox, &["docker"]);
+    assert_eq!(
+        printed.json()["credHelpers"]["registry.example"],
+        "vault-cli"
+    );
+    assert_eq!(read(), before);
+    for _ in 0..2 {
+        setup(&sandbox, &["docker", "--write"]);
+        let written = read();
+        assert_eq!(
+            written["credHelpers"],
+            json!({ "registry.example": "vault-cli" })
+        );
+        assert_eq!(written["auths"], before["auths"]);
+    }
+    setup(&sandbox, &["docker", "--remove"]);
+    assert_eq!(read(), before);
+
+    // Another's helper is not pushed out.
+    let taken = json!({ "credHelpers": { "registry.example": "ecr-login" } });
+    std::fs::write(&file, taken.to_string()).unwrap();
+    let mut command = tool(&sandbox, program(&sandbox));
+    command.args(["setup", "docker", "--write"]);
+    let refused = end(command);
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert_eq!(read(), taken);
+}
