@@ -64,6 +64,8 @@ pub(crate) fn apply(options: &mut Options) -> Result<Vec<PathBuf>, Failure> {
     let Ok(here) = std::env::current_dir() else {
         return Ok(Vec::new());
     };
+    // As the home folder is written, to be found on the way up.
+    let here = here.canonicalize().unwrap_or(here);
     let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
     let search = search(&here, home.as_deref())?;
     if let Some((path, chosen)) = search.found {

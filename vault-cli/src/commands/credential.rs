@@ -93,13 +93,12 @@ fn bound_session(context: &Context, asked: &Asked) -> Result<(Session, BoundHost
     };
     let options = &context.options;
     let vault = context.vault()?;
-    let rule = &options.chosen_by.profile;
-    if *rule == Rule::Option {
-        return Ok((vault.session(&options.profile)?, host));
-    }
     let mut bound = vault.sessions_bound_to(&host)?;
-    if *rule == Rule::Environment && bound.iter().any(|one| one.name() == options.profile) {
-        bound.retain(|session| session.name() == options.profile);
+    let is_chosen = |session: &Session| session.name() == options.profile;
+    match options.chosen_by.profile {
+        Rule::Option => bound.retain(is_chosen),
+        Rule::Environment if bound.iter().any(is_chosen) => bound.retain(is_chosen),
+        _ => {}
     }
     match bound.pop() {
         None => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use vault_tests::server::{AuthorizationServer, ServerConfig};
 
+use super::terminal::on_a_terminal;
 use crate::support::{Running, Sandbox, vault_cli, wait};
 
 fn logged_in() -> (AuthorizationServer, Sandbox) {
@@ -172,6 +173,28 @@ fn a_command_that_takes_a_signal_decides_itself_how_to_end() {
         (output.code(), output.stdout.as_str()),
         (Some(5), "heard\n")
     );
+}
+
+/// With Ctrl-Z command and program stop together, and the shell sees it; what
+/// goes on in the background still hears signals.
+#[test]
+fn the_terminals_job_control_works_as_without_the_program() {
+    let (_server, sandbox) = logged_in();
+    for mode in ["--env=ACCESS_TOKEN", "--token-file"] {
+        let commands = format!(
+            "exec /bin/bash -c 'set -m; \"$PROGRAM\" exec {mode} -- /bin/sleep 300; \
+             echo \"stopped $?\"; ps -o stat= -C sleep -t $(tty) | cut -c 1; \
+             bg %1; kill -TERM %1; wait %1; echo \"ended $?\"'"
+        );
+        let said = on_a_terminal(&sandbox, &commands, b"\x1a");
+        let lines: Vec<_> = said.lines().map(str::trim_end).collect();
+        let stopped = lines
+            .iter()
+            .any(|line| matches!(*line, "stopped 147" | "stopped 148"));
+        assert!(stopped, "{mode} {said}");
+        assert!(lines.contains(&"T"), "{mode} {said}");
+        assert!(lines.contains(&"ended 143"), "{mode} {said}");
+    }
 }
 
 /// As with `nohup`: what is ignored when the program starts stays so.

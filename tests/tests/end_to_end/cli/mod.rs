@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bindings;
+#[cfg(unix)]
 mod choice;
 mod clients;
 mod combined;

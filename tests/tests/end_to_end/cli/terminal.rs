@@ -8,7 +8,7 @@ use vault_tests::server::{AuthorizationServer, DeviceApproval, ServerConfig};
 use crate::support::Sandbox;
 
 /// What a shell's commands say on a terminal, where somebody types.
-fn on_a_terminal(sandbox: &Sandbox, commands: &str, typed: &[u8]) -> String {
+pub(super) fn on_a_terminal(sandbox: &Sandbox, commands: &str, typed: &[u8]) -> String {
     let program = sandbox.command(&[]);
     let mut script = Command::new("script");
     script
