@@ -17,6 +17,7 @@ use vault_core::platform::store::{Interaction, KeySource, StoreKind};
 use vault_core::session::{Token, TokenOptions};
 use vault_core::{AccessToken, Error, ErrorKind, Session, Vault};
 
+use crate::leaks::kept;
 use crate::stand_in;
 
 /// Which vault a worker opens.
@@ -213,6 +214,7 @@ impl Drop for Fleet {
 ///
 /// If its input makes no sense, or the vault can't be opened.
 pub fn work() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    kept::log();
     let mut lines = std::io::stdin().lines();
     let assignment: Assignment = match lines.next() {
         Some(line) => serde_json::from_str(&line?)?,

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod faults;
 pub mod fleet;
 pub mod kills;
+pub mod leaks;
 pub mod oidc;
 pub mod server;
 #[cfg(target_os = "linux")]

@@ -254,7 +254,12 @@ fn plain(path: &Path) -> Result<PathBuf, FolderError> {
 fn make(path: &Path) -> Result<(), Errno> {
     match rustix::fs::mkdir(path, FOLDER_MODE) {
         Ok(()) => {
-            rustix::fs::chmod(path, FOLDER_MODE)?;
+            // Only a strange umask takes the owner's own bits away. Otherwise nothing is
+            // changed by its name: where others may write, the name may be a link by now.
+            let made = rustix::fs::lstat(path)?;
+            if !kind(&made).is_symlink() && mode(&made) != FOLDER_MODE {
+                rustix::fs::chmod(path, FOLDER_MODE)?;
+            }
             if let Some(parent) = path.parent() {
                 // A folder above may be readable by nobody; then it is not
                 // synced, and a power failure may take the new folder away.

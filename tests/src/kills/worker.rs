@@ -20,6 +20,7 @@ use vault_core::session::TokenOptions;
 use vault_core::{Error, Session, Vault};
 
 use super::power::Ledger;
+use crate::leaks::kept;
 use crate::server::{browser, fingerprint};
 use crate::stand_in;
 
@@ -241,6 +242,7 @@ pub fn start(mut program: Command, order: &Order) -> std::io::Result<Child> {
 ///
 /// If its order makes no sense, or the vault can't be opened.
 pub fn work() -> Result<(), Failure> {
+    kept::log();
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line)?;
@@ -374,7 +376,9 @@ pub(super) fn pause(time: Duration) {
 
 fn say(report: &Report) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", serde_json::to_string(report)?)?;
+    let line = serde_json::to_string(report)?;
+    kept::output(kept::Place::Errors, &line);
+    writeln!(stdout, "{line}")?;
     stdout.flush()
 }
 

@@ -11,6 +11,9 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, Response, header};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::counters::{RefreshOutcome, RefreshRecord};
 use super::endpoints::{self, Call};
 use super::faults::{Fault, Outgoing};
@@ -19,6 +22,7 @@ use super::holds::Stage;
 use super::listener::Switch;
 use super::reply::Reply;
 use super::{Shared, fingerprint};
+use crate::leaks::kept::{self, Kind};
 
 /// The largest request body in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -53,6 +57,38 @@ impl Incoming {
         value.to_str().ok()
     }
 
+    /// Tells whoever looks for leaks what was sent that is secret.
+    fn tell_secrets(&self) {
+        if kept::folder().is_none() {
+            return;
+        }
+        for (name, value) in url::form_urlencoded::parse(&self.body) {
+            let kind = match name.as_ref() {
+                "refresh_token" => Kind::RefreshToken,
+                "code" => Kind::AuthorizationCode,
+                "code_verifier" => Kind::CodeVerifier,
+                "device_code" => Kind::DeviceCode,
+                "client_secret" => Kind::ClientSecret,
+                "client_assertion" => Kind::ClientAssertion,
+                _ => continue,
+            };
+            kept::secret(kind, value.as_bytes());
+        }
+        if let Some(proof) = self.headers.get("dpop") {
+            kept::secret(Kind::DpopProof, proof);
+        }
+        let authorization = self.header(header::AUTHORIZATION).unwrap_or_default();
+        match authorization.split_once(' ') {
+            Some(("Basic", credentials)) => {
+                let pair = STANDARD.decode(credentials).unwrap_or_default();
+                let secret = pair.splitn(2, |byte| *byte == b':').nth(1);
+                kept::secret(Kind::ClientSecret, secret.unwrap_or_default());
+            }
+            Some((_, token)) => kept::secret(Kind::AccessToken, token),
+            None => {}
+        }
+    }
+
     /// The refresh token and client id, if this looks like a refresh request.
     fn refresh(&self) -> Option<(String, String)> {
         let parameters = Parameters::parse(&self.body).ok()?;
@@ -85,6 +121,7 @@ pub(super) async fn serve(
 }
 
 async fn act(shared: Arc<Shared>, incoming: Incoming) -> Outgoing {
+    incoming.tell_secrets();
     let endpoint = shared.endpoint(&incoming.path);
     let refresh = if endpoint == super::Endpoint::Token {
         incoming.refresh()

@@ -180,6 +180,7 @@ impl AuthorizationServer {
     ///
     /// If the configured port is taken, or no thread can be made.
     pub fn start(config: ServerConfig) -> Self {
+        crate::leaks::kept::log();
         let listener = bind(config.port).expect("the port on 127.0.0.1 is free");
         let address = listener
             .local_addr()

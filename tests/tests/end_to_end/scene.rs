@@ -14,6 +14,7 @@ use vault_core::refresh::policy::RotationPolicy;
 use vault_core::session::TokenOptions;
 use vault_core::{Error, RefreshToken, Session, Vault, VaultBuilder, fault};
 use vault_tests::fleet::{Assignment, Call, Fleet};
+use vault_tests::leaks::kept;
 use vault_tests::server::{AuthorizationServer, DEFAULT_CLIENT_ID, ServerConfig, fingerprint};
 use vault_tests::stand_in;
 
@@ -132,6 +133,12 @@ impl Scene {
     }
 }
 
+impl Drop for Scene {
+    fn drop(&mut self) {
+        kept::files(&self.state_root());
+    }
+}
+
 /// Another process.
 pub(crate) struct Other {
     process: Child,
@@ -231,6 +238,7 @@ impl Drop for Other {
 fn another_process() {
     let mut lines = std::io::stdin().lines().map(Result::unwrap);
     let assignment: Assignment = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    kept::log();
     stand_in::register();
     let session = assignment.open().unwrap();
     for order in lines {

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use vault_tests::leaks::kept::{self, Place};
 use vault_tests::server::{AuthorizationServer, browser};
 
 /// The program beside this test, built by the cargo that built the test.
@@ -189,6 +190,12 @@ impl Sandbox {
     }
 }
 
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        kept::files(&self.state());
+    }
+}
+
 /// Leaves the program nothing of this process's environment.
 #[cfg(unix)]
 fn forget_environment(command: &mut Command) {
@@ -251,6 +258,8 @@ impl Output {
 
 impl From<std::process::Output> for Output {
     fn from(output: std::process::Output) -> Self {
+        kept::output(Place::AnyStdout, &output.stdout);
+        kept::output(Place::Stderr, &output.stderr);
         Self {
             status: output.status,
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -304,6 +313,7 @@ impl Running {
     /// Waits for the end.
     pub(crate) fn finish(mut self) -> Output {
         self.stderr.read_to_string(&mut self.said).unwrap();
+        kept::output(Place::Stderr, &self.said);
         let output = self.child.wait_with_output().unwrap();
         Output {
             stderr: self.said,

@@ -6,6 +6,7 @@ use axum::http::HeaderName;
 use serde_json::{Value, json};
 
 use super::{Call, client, form, refused};
+use crate::leaks::kept::{self, Kind};
 use crate::server::Inner;
 use crate::server::config::{Dpop, ExpiresIn, IdTokens, Rotation, ServerConfig};
 use crate::server::counters::{RefreshOutcome, RefreshRecord};
@@ -253,5 +254,7 @@ fn id_token(issued: &Issued, config: &ServerConfig, call: Call<'_>) -> String {
         }
         _ => {}
     }
-    call.signer.token(&claims, like, &issued.client_id)
+    let token = call.signer.token(&claims, like, &issued.client_id);
+    kept::secret(Kind::IdToken, &token);
+    token
 }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::mint::{digest, mint};
 use super::{Granted, Grants, Issued, Refusal};
+use crate::leaks::kept::{self, Kind};
 use crate::server::config::ServerConfig;
 
 /// What an authorization request asked for, once a person has approved it.
@@ -49,6 +50,7 @@ impl Grants {
         now: Duration,
     ) -> String {
         let code = mint("", 43);
+        kept::secret(Kind::AuthorizationCode, &code);
         let expires_at = now + config.code_lifetime;
         self.codes.insert(
             digest(&code),

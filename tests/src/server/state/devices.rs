@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::mint::{digest, mint, user_code};
 use super::{Granted, Grants, Issued, Refusal};
+use crate::leaks::kept::{self, Kind};
 use crate::server::config::{Decision, DeviceApproval, ServerConfig};
 
 /// What RFC 8628 section 3.5 adds to the interval with each `slow_down`.
@@ -49,6 +50,7 @@ impl Grants {
             device_code: mint("dc-", 43),
             user_code: user_code(),
         };
+        kept::secret(Kind::DeviceCode, &login.device_code);
         let device = Device {
             granted,
             user_code: login.user_code.clone(),

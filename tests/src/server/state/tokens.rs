@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::jwt::jwt_shaped;
 use super::mint::{digest, mint};
 use super::{Granted, Grants, Refusal, resources_within, scopes_within};
+use crate::leaks::kept::{self, Kind};
 use crate::server::config::{AccessTokenFormat, Rotation, ServerConfig};
 use crate::server::counters::RefreshOutcome;
 
@@ -198,6 +199,7 @@ impl Grants {
             consumed_at: None,
         };
         self.refresh_tokens.insert(digest(&token), entry);
+        kept::secret(Kind::RefreshToken, &token);
         token
     }
 
@@ -222,6 +224,7 @@ impl Grants {
                 )
             }
         };
+        kept::secret(Kind::AccessToken, &token);
         let expires_at = now + config.access_token_lifetime;
         self.access_tokens.insert(
             digest(&token),

@@ -13,6 +13,8 @@ mod doctor;
 mod end_session;
 #[cfg(target_os = "linux")]
 mod exec;
+#[cfg(target_os = "linux")]
+mod files;
 mod foreign_items;
 mod http;
 mod issuers;

@@ -1,0 +1,114 @@
+//! The broken variant: a secret is let out on purpose, in each kind of place, by the same means by
+//! which a program would; the search has to find it there and nowhere else.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use vault_core::platform::random;
+
+use super::Failure;
+use super::kept::{self, Kind, Place};
+use super::machine::folder;
+use super::search::{Row, search};
+use super::watch::Watch;
+
+/// Lets a secret out everywhere, searches, and gives the rows and the places where nothing was
+/// found.
+///
+/// # Errors
+///
+/// If it can't be let out.
+pub fn check() -> Result<(Vec<Row>, Vec<Place>), Failure> {
+    let secret = format!(
+        "rt-planted-{}",
+        data_encoding::HEXLOWER.encode(&random::bytes::<24>())
+    );
+    kept::secret(Kind::RefreshToken, &secret);
+    plant(&secret)?;
+    let rows = search(folder()?)?;
+    let found: BTreeSet<Place> = rows
+        .iter()
+        .filter(|row| !row.hits.is_empty())
+        .map(|row| row.place)
+        .collect();
+    let missed = Place::ALL
+        .into_iter()
+        .filter(|place| !found.contains(place));
+    Ok((rows, missed.collect()))
+}
+
+fn plant(secret: &str) -> Result<(), Failure> {
+    let place = tempfile::tempdir()?;
+    let (temporary, state) = (place.path().join("tmp"), place.path().join("state"));
+    std::fs::create_dir_all(state.join("items"))?;
+    std::fs::create_dir(&temporary)?;
+    let watch = Watch::of_files(&temporary, &state);
+
+    // A process that has it as an argument, in its environment, and prints it.
+    let mut sleeping = Command::new("sh")
+        .args(["-c", "read end", secret])
+        .env("PLANTED", secret)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    watch.look_at(sleeping.id());
+    drop(sleeping.stdin.take());
+    sleeping.wait()?;
+    let mut saying = Command::new("sh")
+        .args([
+            "-c",
+            "read words; echo \"$words\"; echo \"Basic $words\" >&2",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut words) = saying.stdin.take() {
+        writeln!(words, "{}", STANDARD.encode(format!("user:{secret}")))?;
+    }
+    let said = saying.wait_with_output()?;
+    for printed in [Place::TokenStdout, Place::AnyStdout, Place::Stdout] {
+        kept::output(printed, &said.stdout);
+    }
+    kept::output(Place::Stderr, &said.stderr);
+    kept::output(Place::Page, format!("<p>{secret}</p>"));
+    kept::output(Place::Errors, format!("{:?}", secret.as_bytes()));
+
+    kept::log();
+    log_it(secret);
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|panic| {
+        kept::output(Place::Panics, panic.to_string())
+    }));
+    let message = secret.to_owned();
+    let panicked = std::thread::spawn(move || std::panic::panic_any(message)).join();
+    std::panic::set_hook(shown);
+    if panicked.is_ok() {
+        return Err("a panic does not end its thread".into());
+    }
+
+    // Files, one of them there for a moment only.
+    std::fs::write(temporary.join("short-lived"), secret)?;
+    watch.look_at_files();
+    std::fs::remove_file(temporary.join("short-lived"))?;
+    for name in [
+        "history",
+        "profile.json",
+        "lock",
+        "sealed.1",
+        "folder",
+        "items/1",
+    ] {
+        let hex = data_encoding::HEXUPPER.encode(secret.as_bytes());
+        std::fs::write(state.join(name), format!("{{\"v\":1}}{hex}"))?;
+    }
+    drop(watch);
+    Ok(())
+}
+
+/// Through the library that others log with, too.
+fn log_it(secret: &str) {
+    tracing::trace!(target: "some_library", header = %secret.escape_default(), "sent");
+}

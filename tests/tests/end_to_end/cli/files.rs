@@ -1,0 +1,326 @@
+//! What the real program makes of its folders and files: private whatever the umask, nothing
+//! followed that stands in the way, and another user of the machine gets nothing.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use vault_tests::leaks::kept::below;
+use vault_tests::server::{AuthorizationServer, ServerConfig};
+
+use crate::support::{Output, Sandbox, vault_cli};
+
+/// Users that nobody is: one whose vault it is, and one who would like to have it.
+const OWNER: u32 = 54_001;
+const OTHER: u32 = 54_002;
+
+fn mode(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+fn folders_below(root: &Path) -> BTreeSet<PathBuf> {
+    let files = below(root).into_iter();
+    let above = files.flat_map(|file| file.ancestors().map(PathBuf::from).collect::<Vec<_>>());
+    above
+        .filter(|folder| folder.is_dir() && folder.starts_with(root))
+        .collect()
+}
+
+#[test]
+fn everything_is_private_whatever_the_umask() {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    for umask in ["000", "077", "002"] {
+        let sandbox = Sandbox::new();
+        let under = |arguments: &[&str], input: &str| -> Output {
+            let program = sandbox.command(arguments);
+            let mut shell = Command::new("sh");
+            shell
+                .args(["-c", "umask \"$0\" && exec \"$@\"", umask])
+                .arg(program.get_program())
+                .args(program.get_args())
+                .env_clear();
+            for (name, value) in program.get_envs() {
+                shell.env(name, value.unwrap_or_default());
+            }
+            feed(shell, input)
+        };
+        let token = server.issue_login().refresh_token;
+        let import = [
+            "import",
+            "--issuer",
+            server.issuer(),
+            "--client-id",
+            "vault-cli",
+        ];
+        let imported = under(&import, &token);
+        assert_eq!(imported.code(), Some(0), "{imported:?}");
+        for arguments in [&["token"][..], &["refresh", "--force"], &["doctor"]] {
+            let done = under(arguments, "");
+            assert_eq!(done.code(), Some(0), "{done:?}");
+        }
+        let files = below(&sandbox.state());
+        assert!(files.len() > 5, "{files:?}");
+        for file in files {
+            assert_eq!(mode(&file), 0o600, "umask {umask}: {}", file.display());
+        }
+        for folder in folders_below(&sandbox.state()) {
+            assert_eq!(mode(&folder), 0o700, "umask {umask}: {}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_file_or_folder_is_neither_followed_nor_waited_for() {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("target");
+    let trap = elsewhere.path().join("trap");
+    std::fs::write(&target, b"untouched").unwrap();
+    std::fs::create_dir(&trap).unwrap();
+    let mut places: Vec<PathBuf> = below(&sandbox.state());
+    places.extend(folders_below(&sandbox.state()));
+    let aside = elsewhere.path().join("aside");
+    for place in places {
+        let Ok(there) = std::fs::symlink_metadata(&place) else {
+            continue;
+        };
+        for with in ["link", "dangling link", "pipe"] {
+            std::fs::rename(&place, &aside).unwrap();
+            match with {
+                "link" if there.is_dir() => symlink(&trap, &place).unwrap(),
+                "link" => symlink(&target, &place).unwrap(),
+                "dangling link" => symlink(trap.join("made"), &place).unwrap(),
+                _ => {
+                    let made = Command::new("mkfifo").arg(&place).status().unwrap();
+                    assert!(made.success());
+                }
+            }
+            for arguments in [&["token"][..], &["refresh", "--force"], &["show"]] {
+                let said = vault_cli(&sandbox, arguments);
+                let code = said.code().expect("no signal ends it");
+                let path = place.display();
+                assert!(
+                    code == 0 || said.stderr.contains("error:"),
+                    "{path}: {said:?}"
+                );
+                if there.is_dir() {
+                    assert_ne!(code, 0, "{with} at {path} was followed");
+                }
+            }
+            assert_eq!(std::fs::read(&target).unwrap(), b"untouched");
+            assert_eq!(std::fs::read_dir(&trap).unwrap().count(), 0);
+            if place.is_dir() && !place.is_symlink() {
+                std::fs::remove_dir_all(&place).unwrap();
+            } else if place.is_symlink() || place.exists() {
+                std::fs::remove_file(&place).unwrap();
+            }
+            std::fs::rename(&aside, &place).unwrap();
+        }
+    }
+}
+
+/// A folder that every user may write to, as `/tmp`, with the program and the owner's key in it.
+struct Shared {
+    server: AuthorizationServer,
+    folder: tempfile::TempDir,
+}
+
+impl Shared {
+    /// `None` where other users can't be played; that is a failure where CI=true.
+    fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+            assert!(!ci, "needs root, to be two users");
+            return None;
+        }
+        let shared = Self {
+            server: AuthorizationServer::start(ServerConfig::default()),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        set(shared.folder.path(), 0o1777);
+        let program = Sandbox::new().command(&[]).get_program().to_owned();
+        std::fs::copy(program, shared.path("vault-cli")).unwrap();
+        set(&shared.path("vault-cli"), 0o755);
+        vault_core::platform::store::create_key_file(&shared.path("key")).unwrap();
+        for (name, user) in [("key", OWNER), ("home", OWNER), ("trap", OTHER)] {
+            let path = shared.path(name);
+            if name != "key" {
+                std::fs::create_dir(&path).unwrap();
+            }
+            chown(&path, Some(user), Some(user)).unwrap();
+        }
+        set(&shared.path("trap"), 0o777);
+        Some(shared)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    fn as_user(user: u32) -> Command {
+        let mut command = Command::new("setpriv");
+        let user = user.to_string();
+        command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+        command
+    }
+
+    /// The owner's program.
+    fn owner(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Self::as_user(OWNER);
+        command
+            .arg(self.path("vault-cli"))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.path("home"))
+            .env("VAULT_STATE_DIR", self.state())
+            .env("VAULT_STORE", "encrypted-file")
+            .env("VAULT_KEY_FILE", self.path("key"));
+        feed(command, input)
+    }
+
+    fn owner_imports(&self) -> Output {
+        let token = self.server.issue_login().refresh_token;
+        let issuer = self.server.issuer();
+        self.owner(
+            &["import", "--issuer", issuer, "--client-id", "vault-cli"],
+            &token,
+        )
+    }
+
+    /// What another user does, by a shell.
+    fn other(&self, script: &str) -> Command {
+        let mut command = Self::as_user(OTHER);
+        command
+            .args(["sh", "-c", script])
+            .current_dir(self.folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn other_does(&self, script: &str) {
+        self.other(script).status().unwrap();
+    }
+
+    /// Nothing of the owner's lies where the other user could read it.
+    #[track_caller]
+    fn nothing_is_elsewhere(&self) {
+        assert_eq!(std::fs::read_dir(self.path("trap")).unwrap().count(), 0);
+        let script = "find state -type f -exec cat {} + ; ls -R state";
+        let read = self.other(script).output().unwrap().stdout;
+        let shown = String::from_utf8_lossy(&read);
+        assert!(
+            !shown.contains("sealed") && !shown.contains("items"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn what_another_user_put_in_the_way_is_refused_and_left_alone() {
+    let Some(shared) = Shared::new() else { return };
+    for (put, cleared) in [
+        ("ln -s trap state", "rm state"),
+        ("ln -s missing state", "rm state"),
+        ("mkdir -m 700 state", "rmdir state"),
+        ("mkdir -m 777 state", "rmdir state"),
+        ("mkfifo -m 666 state", "rm state"),
+        ("echo file > state; chmod 666 state", "rm state"),
+    ] {
+        shared.other_does(put);
+        let refused = shared.owner_imports();
+        assert_eq!(refused.code(), Some(4), "{put}: {refused:?}");
+        assert!(refused.stderr.contains("state"), "{put}: {refused:?}");
+        shared.nothing_is_elsewhere();
+        assert!(!shared.path("missing").exists(), "{put}");
+        shared.other_does(cleared);
+        assert!(
+            !shared.state().is_symlink() && !shared.state().exists(),
+            "{put}"
+        );
+    }
+    let imported = shared.owner_imports();
+    assert_eq!(imported.code(), Some(0), "{imported:?}");
+}
+
+#[test]
+fn another_user_can_neither_read_nor_replace_nor_stop_what_is_there() {
+    let Some(shared) = Shared::new() else { return };
+    let imported = shared.owner_imports();
+    assert_eq!(imported.code(), Some(0), "{imported:?}");
+    shared.nothing_is_elsewhere();
+    let before = below(&shared.state()).len();
+    shared.other_does(
+        "mv state stolen; rm -rf state; ln -sfn trap state; ln state/vault-cli/default/lock mine; \
+         chmod -R 777 state; touch state/new; flock -n state/vault-cli/default/lock sleep 1",
+    );
+    assert_eq!(std::fs::metadata(shared.state()).unwrap().uid(), OWNER);
+    assert_eq!(mode(&shared.state()), 0o700);
+    assert_eq!(below(&shared.state()).len(), before);
+    assert!(!shared.path("stolen").exists() && !shared.path("mine").exists());
+    let token = shared.owner(&["token"], "");
+    assert_eq!(token.code(), Some(0), "{token:?}");
+}
+
+#[test]
+fn another_user_who_is_faster_makes_it_fail_and_nothing_else() {
+    let Some(shared) = Shared::new() else { return };
+    let racing = shared
+        .other(
+            "while [ ! -e stop ]; do ln -s trap state; rm -f state; mkdir state; rmdir state; done",
+        )
+        .stdout(Stdio::null())
+        .spawn()
+        .map(Racing)
+        .unwrap();
+    let (mut won, mut lost) = (0, 0);
+    for _ in 0..60 {
+        let imported = shared.owner_imports();
+        match imported.code() {
+            Some(0) => won += 1,
+            Some(4) => lost += 1,
+            _ => panic!("{imported:?}"),
+        }
+        shared.nothing_is_elsewhere();
+        if imported.code() == Some(0) {
+            assert_eq!(std::fs::metadata(shared.state()).unwrap().uid(), OWNER);
+            assert_eq!(mode(&shared.state()), 0o700);
+            std::fs::remove_dir_all(shared.state()).unwrap();
+        }
+    }
+    drop(racing);
+    assert_eq!(won + lost, 60);
+}
+
+struct Racing(Child);
+
+impl Drop for Racing {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn feed(mut command: Command, input: &str) -> Output {
+    use std::io::Write;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that refuses earlier does not read it.
+    child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+    child.wait_with_output().unwrap().into()
+}
