@@ -56,6 +56,14 @@ fn plant(secret: &str) -> Result<(), Failure> {
     watch.look_at(sleeping.id());
     drop(sleeping.stdin.take());
     sleeping.wait()?;
+    let mut executed = Command::new("sh")
+        .args(["-c", "read end"])
+        .env("ACCESS_TOKEN", secret)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    watch.look_at(executed.id());
+    drop(executed.stdin.take());
+    executed.wait()?;
     let mut saying = Command::new("sh")
         .args([
             "-c",

@@ -174,7 +174,10 @@ fn confidential(machine: &Machine) -> Result<(), Failure> {
             "client_secret_post",
         ),
         (
-            ClientAuthentication::PrivateKeyJwt { public_key },
+            ClientAuthentication::PrivateKeyJwt {
+                public_key,
+                certificate: None,
+            },
             ["--client-key-file", &key],
             "private_key_jwt",
         ),

@@ -70,6 +70,7 @@ pub enum Place {
     Page,
     CommandLine,
     Environment,
+    ExecEnvironment,
     History,
     ProfileJson,
     Lock,
@@ -81,7 +82,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TokenStdout,
         Self::AnyStdout,
         Self::Stdout,
@@ -92,6 +93,7 @@ impl Place {
         Self::Page,
         Self::CommandLine,
         Self::Environment,
+        Self::ExecEnvironment,
         Self::History,
         Self::ProfileJson,
         Self::Lock,
@@ -115,6 +117,7 @@ impl Place {
             Self::Page => "pages in the browser",
             Self::CommandLine => "/proc/*/cmdline",
             Self::Environment => "/proc/*/environ",
+            Self::ExecEnvironment => "environment of what `exec` runs",
             Self::History => "history",
             Self::ProfileJson => "profile.json",
             Self::Lock => "lock files",
@@ -130,7 +133,19 @@ impl Place {
     pub fn purpose(self) -> &'static [Kind] {
         match self {
             Self::TokenStdout | Self::AnyStdout => &[Kind::AccessToken, Kind::DpopProof],
+            Self::ExecEnvironment => &[Kind::AccessToken],
             _ => &[],
+        }
+    }
+
+    /// The place of a process's environment: `exec` puts the access token into its command's.
+    #[must_use]
+    pub fn of_environment(variables: &[u8]) -> Self {
+        let names = [&b"ACCESS_TOKEN="[..], b"API_KEY="];
+        let mut each = variables.split(|byte| *byte == 0);
+        match each.any(|variable| names.iter().any(|name| variable.starts_with(name))) {
+            true => Self::ExecEnvironment,
+            false => Self::Environment,
         }
     }
 
@@ -163,6 +178,26 @@ static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
 pub fn begin(folder: &Path) {
     // What was begun before goes on.
     FOLDER.set(Some(folder.to_owned())).ok();
+}
+
+/// Makes all that is needed in a folder, for processes of any user: some tests give theirs up.
+///
+/// # Errors
+///
+/// If it can't be made.
+#[cfg(unix)]
+pub fn open_to_all(root: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let open =
+        |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    open(root, 0o1777)?;
+    File::create(root.join(SECRETS))?;
+    open(&root.join(SECRETS), 0o666)?;
+    for place in Place::ALL {
+        std::fs::create_dir(place.folder(root))?;
+        open(&place.folder(root), 0o1777)?;
+    }
+    Ok(())
 }
 
 /// The folder, if somebody looks.

@@ -105,6 +105,7 @@ fn controls() -> Result<ExitCode, Failure> {
 /// Whatever happens while a program runs, such as the end-to-end tests.
 fn during(program: &str, arguments: &[&str]) -> Result<ExitCode, Failure> {
     let folder = tempfile::tempdir()?;
+    kept::open_to_all(folder.path())?;
     kept::begin(folder.path());
     let watch = Watch::of_processes();
     let status = Command::new(program)

@@ -130,6 +130,10 @@ impl Seen {
                 && !bytes.is_empty()
                 && self.is_new((file, &bytes))
             {
+                let place = match place {
+                    Place::Environment => Place::of_environment(&bytes),
+                    place => place,
+                };
                 kept::output(place, bytes);
             }
         }

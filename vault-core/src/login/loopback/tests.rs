@@ -152,6 +152,47 @@ async fn a_forged_redirect_does_not_cancel_the_login() {
     assert!(right.await.unwrap().contains("200 OK"));
 }
 
+/// As many at once as a page can open, and names that lead here only for a moment.
+#[tokio::test]
+async fn a_hostile_page_that_knows_the_port_gets_no_code_and_stops_no_login() {
+    let (url, waiting) = listen().await;
+    let mut slow = Vec::new();
+    for _ in 0..CONNECTIONS - 1 {
+        let mut stream = connect(&url).await;
+        stream.write_all(b"GET /callback?sta").await.unwrap();
+        slow.push(stream);
+    }
+    for host in ["evil.example", "127.0.0.1.evil.example:80", "localhost"] {
+        let hostile = [
+            "/callback?code=EVIL&state=",
+            "/callback?code=EVIL",
+            "/callback?code=EVIL&state=STATE%00",
+            "/callback?error=access_denied&state=state",
+        ];
+        for target in hostile {
+            let request =
+                format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\n\r\n");
+            let answer = ask(&url, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{target}: {answer}");
+            // Nothing that a page of another origin could read, run or frame.
+            let head = answer.to_ascii_lowercase();
+            assert!(!head.contains("access-control-allow"), "{answer}");
+            assert!(head.contains("content-security-policy:"), "{answer}");
+            assert!(
+                !answer.contains("EVIL") && !answer.contains("STATE"),
+                "{answer}"
+            );
+        }
+    }
+    let browser =
+        tokio::spawn(async move { ask(&url, &get("/callback?code=C&state=STATE")).await });
+    let (code, reply) = waiting.await.unwrap().unwrap();
+    assert_eq!(code.expose(), "C");
+    reply.show(&Page::Done).await;
+    assert!(browser.await.unwrap().starts_with("HTTP/1.1 200 "));
+    drop(slow);
+}
+
 #[tokio::test]
 async fn a_wrong_state_that_is_not_followed_by_a_right_one_is_told() {
     let (url, waiting) = listen().await;

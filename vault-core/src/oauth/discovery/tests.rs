@@ -188,6 +188,21 @@ fn the_issuer_is_compared_character_by_character() {
 }
 
 #[test]
+fn a_description_that_is_nested_without_end_overflows_nothing() {
+    let lists = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let objects = format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
+    for nested in [lists, objects] {
+        // What nobody asked for is passed over; where something is wanted it is an error.
+        assert!(answer(200, &metadata(&format!(r#","more":{nested}"#))).is_ok());
+        let issuer = format!(r#"{{"issuer":{nested}}}"#);
+        for body in [issuer, nested] {
+            let error = answer(200, &body).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ServerAnswerInvalid);
+        }
+    }
+}
+
+#[test]
 fn each_bad_answer_has_its_own_error() {
     for (status, body, kind, words) in [
         (404, "", ErrorKind::IssuerUnknown, "status 404"),
