@@ -28,6 +28,9 @@ pub const SKIP_BUSY_RETRY: &str = "skip-busy-retry";
 /// Does not make the names in folders durable: the folders' fsync is left out.
 pub const SKIP_FOLDER_SYNC: &str = "skip-folder-sync";
 
+/// Frees secret text as a plain `String` is freed.
+pub const SKIP_WIPE: &str = "skip-wipe";
+
 /// A place between two steps.
 #[cfg(not(feature = "fault-points"))]
 #[inline(always)]

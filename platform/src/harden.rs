@@ -62,12 +62,24 @@ pub fn forbid_core_dumps() -> io::Result<Hardening> {
     Ok(Hardening::Dumps)
 }
 
+/// Forbids crash reports of this process, which hold parts of its memory. The
+/// programs that it starts inherit that.
+///
+/// # Errors
+///
+/// None.
+#[cfg(windows)]
+pub fn forbid_core_dumps() -> io::Result<Hardening> {
+    crate::sys::forbid_crash_reports();
+    Ok(Hardening::Dumps)
+}
+
 /// Does nothing here: this system has no per-process switch for dumps.
 ///
 /// # Errors
 ///
 /// None.
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 pub fn forbid_core_dumps() -> io::Result<Hardening> {
     Ok(Hardening::Nothing)
 }

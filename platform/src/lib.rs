@@ -13,6 +13,7 @@
 //! and can't be printed ([`secret`]), and the clock is read in one file
 //! ([`clock`]).
 
+pub mod allocator;
 mod caseless;
 pub mod clock;
 pub mod counters;
@@ -22,6 +23,9 @@ pub mod fault;
 pub mod folder;
 pub mod harden;
 pub mod lock;
+pub mod locked;
+#[cfg(doctest)]
+mod never;
 pub mod random;
 pub mod sealed_file;
 pub mod secret;

@@ -25,6 +25,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::locked::{AfterFork, LockedBytes};
 use crate::random;
 use crate::secret::SecretBytes;
 
@@ -55,49 +56,63 @@ pub enum SealedFileError {
     Forged,
 }
 
-/// A 32-byte key; wiped when dropped.
-pub struct SealingKey(Zeroizing<[u8; 32]>);
+const KEY: usize = 32;
+
+/// A 32-byte key in [locked memory](crate::locked); wiped when dropped, and in
+/// a child of `fork`.
+pub struct SealingKey(LockedBytes);
 
 impl SealingKey {
     /// Makes a new random key.
     #[must_use]
     pub fn generate() -> Self {
-        let mut key = Zeroizing::new([0; 32]);
-        random::fill(&mut *key);
-        Self(key)
+        Self(LockedBytes::filled(KEY, AfterFork::Wiped, random::fill))
     }
 
     /// Takes the bytes of a key that was kept.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn from_bytes(bytes: [u8; KEY]) -> Self {
+        Self(LockedBytes::new(&*Zeroizing::new(bytes), AfterFork::Wiped))
     }
 
     /// Takes the bytes of a key that was kept; `None` unless they are 32.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        let mut key = Zeroizing::new([0; 32]);
-        if bytes.len() != key.len() {
-            return None;
-        }
-        key.copy_from_slice(bytes);
-        Some(Self(key))
+        (bytes.len() == KEY).then(|| Self(LockedBytes::new(bytes, AfterFork::Wiped)))
     }
 
     /// Opens the one door to the bytes.
+    ///
+    /// # Panics
+    ///
+    /// In a child of `fork` where it was wiped.
     ///
     /// # Security
     ///
     /// Whoever copies the bytes out answers for the copy.
     #[must_use]
-    pub fn expose(&self) -> &[u8; 32] {
-        &self.0
+    pub fn expose(&self) -> &[u8; KEY] {
+        self.0
+            .expose()
+            .try_into()
+            .expect("it has the bytes of a key")
+    }
+
+    /// Tells whether this is the copy of a child of `fork`, which was wiped:
+    /// the child has to read the key again.
+    #[must_use]
+    pub fn is_wiped(&self) -> bool {
+        self.0.is_wiped()
     }
 
     /// Makes a second copy, which has to be wiped as well; hence no `Clone`.
+    ///
+    /// # Panics
+    ///
+    /// As [`SealingKey::expose`].
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self(self.0.clone())
+        Self(self.0.duplicate())
     }
 }
 

@@ -6,12 +6,16 @@
 //! buffer moves.
 //!
 //! Not promised: what the operating system copies (swap, hibernation, a core
-//! dump, see [`crate::harden`]), what a library copies while it works, and
-//! bytes that a caller copies out of [`SecretBytes::expose`].
+//! dump: see [`crate::harden`], and [`crate::locked`] for what lives long), what
+//! a library copies while it works (see [`crate::allocator`], and
+//! [`wipe_stack`]), and bytes that a caller copies out of
+//! [`SecretBytes::expose`].
 
 use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::fault;
 
 /// Bytes that must not be seen; wiped when dropped.
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
@@ -111,6 +115,15 @@ impl SecretString {
     #[must_use]
     pub fn into_bytes(mut self) -> SecretBytes {
         std::mem::take(&mut *self.0).into_bytes().into()
+    }
+}
+
+impl Drop for SecretString {
+    fn drop(&mut self) {
+        // The field wipes itself.
+        if fault::is_injected(fault::SKIP_WIPE) {
+            drop(std::mem::take(&mut *self.0));
+        }
     }
 }
 
@@ -218,6 +231,25 @@ impl fmt::Debug for SecretBuffer {
         write!(formatter, "SecretBuffer({})", self.bytes.len())
     }
 }
+
+/// Wipes what the functions that the caller has called left on the stack of a
+/// thread that is the application's: the blocks of a cipher, the pieces of a
+/// parser. As deep as a look at what is stored goes, and no thread's stack is
+/// that small.
+///
+/// What was computed must have been called, and not inlined into the caller.
+pub fn wipe_stack() {
+    zeroize::zeroize_stack::<{ 64 << 10 }>();
+}
+
+/// The same for a thread of the vault's own, which has a stack of
+/// [`THREAD_STACK`] bytes and goes as deep as a request to a server does.
+pub fn wipe_thread_stack() {
+    zeroize::zeroize_stack::<{ THREAD_STACK / 4 }>();
+}
+
+/// Bytes of the stack of a thread that calls [`wipe_thread_stack`].
+pub const THREAD_STACK: usize = 2 << 20;
 
 fn same_bytes(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {

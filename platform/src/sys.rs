@@ -2,7 +2,7 @@
 //!
 //! Each function is safe to call; the reason stands at its block.
 
-#![expect(unsafe_code, reason = "the only file with unsafe code")]
+#![expect(unsafe_code, reason = "system calls take addresses")]
 
 use std::io;
 use std::sync::atomic::AtomicU64;
@@ -152,6 +152,17 @@ pub(crate) fn deny_debuggers() -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Keeps the system from reporting a crash of this process.
+#[cfg(windows)]
+pub(crate) fn forbid_crash_reports() {
+    use windows_sys::Win32::System::Diagnostics::Debug::{
+        SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SetErrorMode,
+    };
+
+    // SAFETY: takes no address.
+    unsafe { SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX) };
 }
 
 /// The words of a keychain query that fails where it would ask a person.

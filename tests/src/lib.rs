@@ -9,6 +9,8 @@ pub mod faults;
 pub mod fleet;
 pub mod kills;
 pub mod leaks;
+#[cfg(target_os = "linux")]
+pub mod memory;
 pub mod oidc;
 pub mod server;
 #[cfg(target_os = "linux")]

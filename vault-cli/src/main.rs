@@ -21,6 +21,12 @@ mod terminal;
 mod times;
 mod vault_toml;
 
+use vault_core::ZeroizingAllocator;
+
+/// Libraries copy what they are given, and free the copies as they are.
+#[global_allocator]
+static ALLOCATOR: ZeroizingAllocator = ZeroizingAllocator::new();
+
 fn main() -> std::process::ExitCode {
-    program::run(std::env::args_os().collect())
+    program::run()
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::{Error as ClapError, ErrorKind as ClapErrorKind};
@@ -18,8 +19,14 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::signals;
 
+/// How long the end waits for what goes on behind the commands' backs.
+const REST: Duration = Duration::from_secs(1);
+
 /// Runs the program.
-pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
+pub(crate) fn run() -> ExitCode {
+    // First of all: nothing has been read yet.
+    let hardened = vault_core::platform::harden::forbid_core_dumps();
+    let mut arguments: Vec<_> = std::env::args_os().collect();
     if let Some(tool) = arguments.first().and_then(|name| Tool::of_program(name)) {
         let said = ["vault-cli", "credential", tool];
         arguments.splice(..1, said.map(OsString::from));
@@ -32,8 +39,6 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
             .map(OsString::from)
             .to_vec();
     }
-    // First of all: nothing secret has been read yet.
-    let hardened = vault_core::platform::harden::forbid_core_dumps();
     let mut parsed = match Arguments::read(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error, &arguments).into(),
@@ -69,6 +74,9 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
             failure.exit
         }
     };
+    // A new token is printed before its copy is in the store.
+    vault_core::exit::rest(REST);
+    vault_core::platform::secret::wipe_stack();
     signals::obey();
     exit.into()
 }

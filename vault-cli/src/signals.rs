@@ -23,6 +23,9 @@ pub(crate) use windows::{are_for_the_command, install, obey};
 /// Longer than a request may take that is not lost anyhow.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// For the copy in the store of a token that is saved.
+const REST: Duration = Duration::from_secs(1);
+
 static LAST_WORK: Mutex<Option<LastWork>> = Mutex::new(None);
 
 /// Sets what is still to be done if a signal ends the program.
@@ -54,7 +57,7 @@ mod unix {
     use signal_hook::{SigId, flag, low_level};
     use vault_core::platform::exit::is_ignored;
 
-    use super::{PATIENCE, do_last_work};
+    use super::{PATIENCE, REST, do_last_work};
 
     /// Whether a signal has come that is to end the program.
     static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -95,6 +98,7 @@ mod unix {
             vault_core::exit::settle(PATIENCE);
             if signal != SIGTSTP {
                 do_last_work();
+                vault_core::exit::rest(REST);
             }
             // Ends or stops the process; without effect it goes on.
             low_level::emulate_default_handler(signal).ok();

@@ -5,26 +5,31 @@
 //! handler calls. Against SIGKILL nothing helps; there the mark tells the next
 //! process what happened.
 
-use std::sync::{Condvar, Mutex, Once, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use vault_platform::exit::ForkMark;
 
-static IN_FLIGHT: Mutex<Count> = Mutex::new(Count {
-    process: None,
-    refreshes: 0,
-});
-static LANDED: Condvar = Condvar::new();
+/// Refreshes between send and commit.
+static IN_FLIGHT: Going = Going::new();
+/// Everything that the vault's own threads do.
+static AT_WORK: Going = Going::new();
 
 /// How long normal exit waits: longer than a request may take.
 const EXIT_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How many refreshes of which process. A child of fork has the parent's
-/// memory and none of its refreshes.
+/// Things that go on in this process.
+struct Going {
+    count: Mutex<Count>,
+    ended: Condvar,
+}
+
+/// How many things of which process. A child of fork has the parent's memory
+/// and none of its threads.
 #[derive(Debug)]
 struct Count {
     process: Option<ForkMark>,
-    refreshes: usize,
+    things: usize,
 }
 
 impl Count {
@@ -33,9 +38,47 @@ impl Count {
         let here = Some(ForkMark::here());
         if self.process != here {
             self.process = here;
-            self.refreshes = 0;
+            self.things = 0;
         }
-        &mut self.refreshes
+        &mut self.things
+    }
+}
+
+impl Going {
+    const fn new() -> Self {
+        let count = Count {
+            process: None,
+            things: 0,
+        };
+        Self {
+            count: Mutex::new(count),
+            ended: Condvar::new(),
+        }
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) {
+        *self.count().here() += 1;
+    }
+
+    fn end(&self) {
+        let mut count = self.count();
+        let things = count.here();
+        *things = things.saturating_sub(1);
+        self.ended.notify_all();
+    }
+
+    /// Waits until nothing goes on, and tells whether that was reached.
+    fn wait(&self, deadline: Duration) -> bool {
+        let going_on = |count: &mut Count| *count.here() > 0;
+        let (mut count, _) = self
+            .ended
+            .wait_timeout_while(self.count(), deadline, going_on)
+            .unwrap_or_else(PoisonError::into_inner);
+        *count.here() == 0
     }
 }
 
@@ -51,29 +94,45 @@ impl InFlight {
                 tracing::warn!("normal exit can't be made to wait for a refresh in flight");
             }
         });
-        let mut in_flight = IN_FLIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-        *in_flight.here() += 1;
+        IN_FLIGHT.begin();
         Self(())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut in_flight = IN_FLIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-        let refreshes = in_flight.here();
-        *refreshes = refreshes.saturating_sub(1);
-        LANDED.notify_all();
+        IN_FLIGHT.end();
+    }
+}
+
+/// A thread of the vault is at work, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct AtWork(());
+
+impl AtWork {
+    pub(crate) fn begin() -> Self {
+        AT_WORK.begin();
+        Self(())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.end();
     }
 }
 
 /// Waits until no refresh of this process is between send and commit, at most
 /// for `deadline`. Returns whether that was reached.
 pub fn settle(deadline: Duration) -> bool {
-    let in_flight = IN_FLIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut in_flight, _) = LANDED
-        .wait_timeout_while(in_flight, deadline, |count| *count.here() > 0)
-        .unwrap_or_else(PoisonError::into_inner);
-    *in_flight.here() == 0
+    IN_FLIGHT.wait(deadline)
+}
+
+/// Waits until nothing goes on behind the callers' backs, at most for
+/// `deadline`: a new token is handed out before its copy is in the store, and
+/// until then it is in memory. Returns whether that was reached.
+pub fn rest(deadline: Duration) -> bool {
+    AT_WORK.wait(deadline)
 }
 
 extern "C" fn wait_at_exit() {
@@ -91,5 +150,15 @@ mod tests {
         let landing = std::thread::spawn(move || drop(flight));
         assert!(settle(Duration::from_secs(10)));
         landing.join().unwrap();
+    }
+
+    #[test]
+    fn rest_comes_when_the_last_work_has_ended() {
+        let (one, other) = (AtWork::begin(), AtWork::begin());
+        drop(one);
+        assert!(!rest(Duration::from_millis(10)));
+        let ending = std::thread::spawn(move || drop(other));
+        assert!(rest(Duration::from_secs(10)));
+        ending.join().unwrap();
     }
 }

@@ -78,9 +78,16 @@ impl Fingerprint {
     /// compared, never stored.
     #[must_use]
     pub fn of(token: &str) -> Self {
-        let hash = Sha256::digest(token.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash[..16]);
+        #[inline(never)]
+        fn hash(token: &str) -> [u8; 16] {
+            let hash = Sha256::digest(token.as_bytes());
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&hash[..16]);
+            bytes
+        }
+        let bytes = hash(token);
+        // The hash had pieces of the token on the stack.
+        zeroize::zeroize_stack::<8192>();
         Self(bytes)
     }
 }

@@ -18,6 +18,16 @@
 //! token. See [`refresh`] for how, and `docs/ARCHITECTURE.md` for the rest.
 //!
 //! This crate never touches a terminal and reads no environment variable.
+//!
+//! Its own types wipe their memory. A program that wants the copies wiped, too,
+//! that libraries make while they work, installs the
+//! [`ZeroizingAllocator`], as `vault-cli` does:
+//!
+//! ```
+//! #[global_allocator]
+//! static ALLOCATOR: vault_core::ZeroizingAllocator = vault_core::ZeroizingAllocator::new();
+//! # fn main() {}
+//! ```
 
 pub mod authorization;
 pub mod bound_host;
@@ -40,6 +50,8 @@ pub mod known_servers;
 pub(crate) mod life;
 pub mod login;
 pub mod metrics;
+#[cfg(doctest)]
+mod never;
 pub mod oauth;
 pub(crate) mod profile;
 pub mod proof;
@@ -59,6 +71,7 @@ pub use session::Session;
 pub use token::{AccessToken, RefreshToken};
 pub use vault::{Vault, VaultBuilder};
 pub use vault_platform as platform;
+pub use vault_platform::allocator::ZeroizingAllocator;
 
 /// The examples of the documents that don't lie in this crate.
 #[cfg(doctest)]

@@ -275,8 +275,10 @@ impl Profile {
 
     // The key.
 
+    /// The key, once it was read; a child of `fork` reads it again.
     pub(crate) fn known_key(&self) -> Option<Arc<KeyItem>> {
-        lock(&self.key).clone()
+        let known = lock(&self.key).clone();
+        known.filter(|item| !item.key.is_wiped())
     }
 
     pub(crate) fn know_key(&self, key: KeyItem) -> Arc<KeyItem> {

@@ -182,9 +182,8 @@ impl KeyItem {
             .decode(line.key.0.expose().as_bytes())
             .map(Zeroizing::new)
             .map_err(|_| unreadable)?;
-        let key: [u8; 32] = key.as_slice().try_into().map_err(|_| unreadable)?;
         Ok(Self {
-            key: SealingKey::from_bytes(key),
+            key: SealingKey::from_slice(&key).ok_or(unreadable)?,
             key_id: line.key_id,
             login: line.login,
             issuer: line.issuer,
@@ -235,11 +234,8 @@ impl Binding {
 
     fn read(text: SecretText) -> Self {
         let private = BASE64URL_NOPAD.decode(text.0.expose().as_bytes());
-        match private
-            .ok()
-            .map(SecretBytes::from)
-            .and_then(DpopKey::from_bytes)
-        {
+        let private = private.ok().map(SecretBytes::from);
+        match private.and_then(|private| DpopKey::from_bytes(private.expose())) {
             Some(key) => Self::Key(key),
             None => Self::Unreadable(text.0),
         }

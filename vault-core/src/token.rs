@@ -8,17 +8,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use vault_platform::locked::{AfterFork, LockedBytes};
 use vault_platform::secret::SecretString;
 
 /// An OAuth refresh token (RFC 6749, section 1.5): the one secret that opens
-/// everything. Not `Clone`: a second copy is asked for by name.
-pub struct RefreshToken(SecretString);
+/// everything. Lies in [locked memory](vault_platform::locked). Not `Clone`: a
+/// second copy is asked for by name.
+pub struct RefreshToken(LockedBytes);
 
 impl RefreshToken {
     /// Wraps the text that the authorization server issued.
     #[must_use]
     pub fn new(token: SecretString) -> Self {
-        Self(token)
+        // A child of `fork` may be all that is left to bring it home.
+        Self(LockedBytes::new(token.expose().as_bytes(), AfterFork::Kept))
     }
 
     /// Lends the secret text.
@@ -27,8 +30,9 @@ impl RefreshToken {
     ///
     /// What is copied out of the loan is not wiped by this type.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "it is made of text")]
     pub fn expose(&self) -> &str {
-        self.0.expose()
+        std::str::from_utf8(self.0.expose()).expect("it was made of text")
     }
 
     /// Makes a second copy, which is wiped on its own.
@@ -40,7 +44,7 @@ impl RefreshToken {
 
 impl fmt::Debug for RefreshToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "RefreshToken({} bytes)", self.0.expose().len())
+        write!(formatter, "RefreshToken({} bytes)", self.0.len())
     }
 }
 

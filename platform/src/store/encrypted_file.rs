@@ -166,6 +166,8 @@ impl EncryptedFileStore {
             return Ok(None);
         };
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        // A child of `fork` opens them anew.
+        keys.retain(|key| !key.is_wiped());
         if let Some(key) = keys.iter().find(|key| parameters.are_of(key)) {
             return Ok(Some(key.duplicate()));
         }

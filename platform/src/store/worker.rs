@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::{SecretStore, StoreError, StoreErrorKind};
 use crate::exit::ForkMark;
 use crate::fault;
+use crate::secret::{THREAD_STACK, wipe_thread_stack};
 
 type Job = Box<dyn FnOnce(&dyn SecretStore) + Send>;
 
@@ -64,8 +65,10 @@ impl StoreWorker {
     ) -> Result<T, StoreError> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.submit(Box::new(move |store| {
+            let called = call(store);
+            wipe_thread_stack();
             // Nobody listens any more when the caller gave up.
-            answer.send(call(store)).ok();
+            answer.send(called).ok();
         }))?;
         match answered.recv_timeout(deadline) {
             Ok(result) => result,
@@ -93,8 +96,10 @@ impl StoreWorker {
     {
         let (answer, answered) = oneshot::channel();
         let submitted = self.submit(Box::new(move |store| {
+            let called = call(store);
+            wipe_thread_stack();
             // Nobody listens any more when the future was dropped.
-            answer.send(call(store)).ok();
+            answer.send(called).ok();
         }));
         let failed = self.error(StoreErrorKind::Failed, "call");
         async move {
@@ -127,6 +132,7 @@ impl StoreWorker {
         let store = Arc::clone(&self.0.store);
         std::thread::Builder::new()
             .name("vault-store".to_owned())
+            .stack_size(THREAD_STACK)
             .spawn(move || {
                 for job in queue {
                     // A panic ends the call (its answer's channel closes), not

@@ -370,7 +370,7 @@ fn end_normally() -> ! {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's thread waits")]
-pub(super) fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 

@@ -27,7 +27,8 @@ use crate::args::Command;
 use crate::context::Context;
 use crate::failure::{Exit, Problem};
 
-/// Runs a command.
+/// Runs a command. Not inlined: the caller wipes the stack afterwards.
+#[inline(never)]
 pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> {
     match command {
         Command::Login(arguments) => login::run(context, arguments),

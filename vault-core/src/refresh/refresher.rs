@@ -8,7 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
+use vault_platform::secret::{THREAD_STACK, wipe_thread_stack};
+
 use crate::error::{Error, ErrorKind, Result};
+use crate::exit::AtWork;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -41,6 +44,13 @@ impl Refresher {
         }
         let closed = || Error::new(ErrorKind::Closed, "the refresher has ended");
         let running = running.as_ref().ok_or_else(closed)?;
+        let at_work = AtWork::begin();
+        let work = async move {
+            work.await;
+            // What was computed with secrets is still on this thread's stack.
+            wipe_thread_stack();
+            drop(at_work);
+        };
         running.work.send(Box::pin(work)).map_err(|_| closed())
     }
 
@@ -51,7 +61,11 @@ impl Refresher {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.spawn(async move { drop(reply.send(work.await)) })?;
+        self.spawn(async move {
+            let done = work.await;
+            wipe_thread_stack();
+            drop(reply.send(done));
+        })?;
         answer.await.unwrap_or_else(|_| Err(panicked()))
     }
 }
@@ -73,9 +87,16 @@ pub(crate) async fn run_aside<T: Send + 'static>(
 ) -> Result<T> {
     let runtime = runtime()?;
     let (reply, answer) = oneshot::channel();
+    let at_work = AtWork::begin();
     std::thread::Builder::new()
         .name("vault-login".to_owned())
-        .spawn(move || runtime.block_on(async move { drop(reply.send(work.await)) }))
+        .stack_size(THREAD_STACK)
+        .spawn(move || {
+            let done = runtime.block_on(work);
+            drop(runtime);
+            wipe_thread_stack();
+            drop((reply.send(done), at_work));
+        })
         .map_err(not_started)?;
     answer.await.unwrap_or_else(|_| Err(panicked()))
 }
@@ -100,6 +121,7 @@ fn start() -> Result<mpsc::UnboundedSender<Work>> {
     let (sender, mut receiver) = mpsc::unbounded_channel::<Work>();
     std::thread::Builder::new()
         .name("vault-refresher".to_owned())
+        .stack_size(THREAD_STACK)
         .spawn(move || {
             runtime.block_on(async move {
                 let mut tasks = tokio::task::JoinSet::new();
@@ -111,7 +133,7 @@ fn start() -> Result<mpsc::UnboundedSender<Work>> {
                         },
                         // A task that panicked has dropped its reply and its
                         // lock; the others go on.
-                        Some(_ended) = tasks.join_next() => {}
+                        Some(_ended) = tasks.join_next() => wipe_thread_stack(),
                     }
                 }
                 while tasks.join_next().await.is_some() {}

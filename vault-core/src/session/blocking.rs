@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vault_platform::secret::wipe_stack;
 use vault_platform::store::StoreKind;
 
 use super::{Inspection, Session, Token, TokenOptions, supplied};
@@ -10,7 +11,7 @@ use crate::enrolment::{Import, LoginReport};
 use crate::error::Result;
 use crate::login::{LoginInteraction, LoginRequest};
 use crate::oauth::challenge::Verdict;
-use crate::profile::{Look, Waiting, is_fresh, serving};
+use crate::profile::{Look, Profile, Waiting, is_fresh, serving};
 use crate::proof::StoreProof;
 use crate::record::{Asked, CachedToken};
 use crate::refresh::ending::LogoutReport;
@@ -197,6 +198,12 @@ impl Blocking<'_> {
     }
 
     pub(crate) fn look(&self) -> Result<Look> {
-        pollster::block_on(self.0.profile.look(Waiting::Thread))
+        #[inline(never)]
+        fn look(profile: &Profile) -> Result<Look> {
+            pollster::block_on(profile.look(Waiting::Thread))
+        }
+        let look = look(&self.0.profile);
+        wipe_stack();
+        look
     }
 }

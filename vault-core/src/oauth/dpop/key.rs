@@ -2,8 +2,8 @@
 //! store beside the sealing key, and never shown to a server.
 //!
 //! ECDSA on P-256 with SHA-256 (`ES256`, RFC 7518, section 3.4), which every
-//! server with DPoP takes. The private half lies in memory that is wiped; a
-//! signing key is made of it for one signature and wiped with it.
+//! server with DPoP takes. The private half lies in locked memory; a signing key
+//! is made of it for one signature and wiped with it.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use vault_platform::secret::SecretBytes;
+use vault_platform::locked::{AfterFork, LockedBytes};
 
 /// The length of the private half in bytes.
 const LENGTH: usize = 32;
 
 /// A login's DPoP key.
 pub(crate) struct DpopKey {
-    private: SecretBytes,
+    private: LockedBytes,
     /// The public half as JSON with the members that RFC 7638, section 3.2,
     /// wants, in its order and without white space.
     public: String,
@@ -30,17 +30,21 @@ impl DpopKey {
     /// Makes a new random key.
     pub(crate) fn generate() -> Self {
         loop {
-            let mut private = vec![0; LENGTH];
-            vault_platform::random::fill(&mut private);
+            let random = vault_platform::random::fill;
+            let private = LockedBytes::filled(LENGTH, AfterFork::Wiped, random);
             // Not every number is one: one in four billion is too large.
-            if let Some(key) = Self::from_bytes(SecretBytes::from(private)) {
+            if let Some(key) = Self::from_locked(private) {
                 return key;
             }
         }
     }
 
     /// Takes the bytes of a key that was kept; `None` for what is no key.
-    pub(crate) fn from_bytes(private: SecretBytes) -> Option<Self> {
+    pub(crate) fn from_bytes(private: &[u8]) -> Option<Self> {
+        Self::from_locked(LockedBytes::new(private, AfterFork::Wiped))
+    }
+
+    fn from_locked(private: LockedBytes) -> Option<Self> {
         // The library takes shorter ones, and fills them up.
         if private.len() != LENGTH {
             return None;
@@ -116,7 +120,7 @@ mod tests {
 
     fn known() -> DpopKey {
         let private = BASE64URL_NOPAD.decode(KNOWN.0.as_bytes()).unwrap();
-        DpopKey::from_bytes(SecretBytes::from(private)).unwrap()
+        DpopKey::from_bytes(&private).unwrap()
     }
 
     #[test]
@@ -161,7 +165,7 @@ mod tests {
             vec![1; 31],
             vec![1; 33],
         ] {
-            assert!(DpopKey::from_bytes(SecretBytes::from(bytes)).is_none());
+            assert!(DpopKey::from_bytes(&bytes).is_none());
         }
     }
 

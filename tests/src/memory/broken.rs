@@ -1,0 +1,29 @@
+//! Broken variants: a scanner that can't find anything would be content with everything.
+
+use vault_core::fault::SKIP_WIPE;
+
+use super::looks::{self, Breakage};
+use super::table::Row;
+use crate::kills::worker::Failure;
+
+/// What is broken, and the looks that have to notice it.
+pub(super) fn variants() -> Result<Vec<(&'static str, Vec<Row>)>, Failure> {
+    let plain = Breakage {
+        wiping: false,
+        fault: Some(SKIP_WIPE),
+    };
+    let without = Breakage {
+        wiping: false,
+        fault: None,
+    };
+    Ok(vec![
+        (
+            "a secret text is a plain String, in a program without the allocator",
+            looks::show(false, &plain)?,
+        ),
+        (
+            "the allocator is off in a program that should have it",
+            looks::refresh(true, &without)?,
+        ),
+    ])
+}
