@@ -82,10 +82,11 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 }
 
 /// What every command takes.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Options {
-    /// The application whose logins are meant
+    /// The application whose logins are meant; `list` and `status` take '*' for
+    /// all of them
     #[arg(long, global = true, env = "VAULT_APP", value_name = "ID", default_value = DEFAULT_APP)]
     pub(crate) app: String,
     /// The profile: one login
@@ -194,13 +195,15 @@ pub(crate) enum Command {
     /// List the profiles
     #[command(after_help = "Examples:
   vault-cli list
-  vault-cli --app com.example.app list --json")]
+  vault-cli --app com.example.app list --json
+  vault-cli --app '*' list      (of every application that uses the vault)")]
     List,
     /// Show everything that is stored, secrets as length and fingerprint
     Show(Show),
     /// Tell in one line how the login stands
     #[command(after_help = "Examples:
   vault-cli status
+  vault-cli --app '*' status
   vault-cli --profile work status --quiet || vault-cli --profile work login …")]
     Status,
     /// Show who refreshed when
@@ -254,6 +257,11 @@ impl Command {
             self,
             Self::Completions(_) | Self::Man(_) | Self::Issuers(_) | Self::Credential(_)
         )
+    }
+
+    /// Whether every application can be meant.
+    pub(crate) fn takes_all(&self) -> bool {
+        matches!(self, Self::List | Self::Status)
     }
 }
 
@@ -524,12 +532,16 @@ pub(crate) struct Refresh {
   vault-cli --profile work show --claims
   vault-cli show --json")]
 pub(crate) struct Show {
-    /// Show what is written in the access token, if it is a JWT (unverified)
+    /// Show what is written in access tokens and ID token, if they are JWTs (unverified)
     #[arg(long)]
     pub(crate) claims: bool,
     /// Show the secrets themselves; on a terminal only, and after a question
     #[arg(long)]
     pub(crate) reveal: bool,
+    /// Reveal without a question, also where the answer goes into a file or a
+    /// pipe
+    #[arg(long, requires = "reveal")]
+    pub(crate) yes_i_know: bool,
 }
 
 #[derive(Args, Debug)]

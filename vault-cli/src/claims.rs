@@ -1,4 +1,4 @@
-//! What is written in an access token, if it is a JWT (RFC 7519).
+//! What is written in an access token or an ID token, if it is a JWT (RFC 7519).
 //!
 //! Nothing is verified: a token is for its resource, and only that one knows
 //! the keys. This is for reading, never for deciding.

@@ -11,8 +11,12 @@ use vault_core::{Session, Vault, VaultBuilder};
 use crate::args::Options;
 use crate::failure::{Failure, Problem};
 use crate::input;
+use crate::nearest;
 use crate::output::Output;
 use crate::terminal;
+
+/// What stands for every application.
+const ALL: &str = "*";
 
 /// The options and where to print.
 #[derive(Debug)]
@@ -29,6 +33,34 @@ impl Context {
             verbose: options.verbose,
         };
         Self { options, output }
+    }
+
+    /// The same for another application.
+    pub(crate) fn of_application(&self, app: &str) -> Self {
+        let mut options = self.options.clone();
+        app.clone_into(&mut options.app);
+        Self::new(options)
+    }
+
+    /// The same for another profile.
+    pub(crate) fn of_profile(&self, profile: &str) -> Self {
+        let mut options = self.options.clone();
+        profile.clone_into(&mut options.profile);
+        Self::new(options)
+    }
+
+    /// Whether every application is meant.
+    pub(crate) fn is_of_all(&self) -> bool {
+        self.options.app == ALL
+    }
+
+    /// A context for each application that is meant.
+    pub(crate) fn applications(&self) -> Result<Vec<Self>, Problem> {
+        if !self.is_of_all() {
+            return Ok(vec![self.of_application(&self.options.app)]);
+        }
+        let names = Vault::applications(self.options.state_dir.as_deref())?;
+        Ok(names.iter().map(|name| self.of_application(name)).collect())
     }
 
     /// The vault of the application.
@@ -76,7 +108,29 @@ impl Context {
     }
 
     pub(crate) fn explain(&self, error: &vault_core::Error) -> Failure {
-        Failure::explain(error, &self.options)
+        self.suggesting(Failure::explain(error, &self.options))
+    }
+
+    /// Why a command failed.
+    pub(crate) fn explain_problem(&self, problem: Problem) -> Failure {
+        self.suggesting(problem.explain(&self.options))
+    }
+
+    /// Asks whether a profile of another name was meant, where nobody has
+    /// logged in to this one.
+    fn suggesting(&self, mut failure: Failure) -> Failure {
+        if failure.code != "not_logged_in" {
+            return failure;
+        }
+        let known = self
+            .vault_without_store()
+            .and_then(|vault| Ok(vault.profiles()?));
+        let known = known.unwrap_or_default();
+        let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
+        if let Some(name) = nearest::of(&self.options.profile, &names) {
+            failure.hint = format!("did you mean `--profile {name}`? Else {}", failure.hint);
+        }
+        failure
     }
 
     fn builder(&self, ca_cert: Option<&Path>, asks: Asks) -> Result<VaultBuilder, Problem> {

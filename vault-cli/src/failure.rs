@@ -7,50 +7,13 @@
 //! them.
 
 use std::error::Error as _;
-use std::process::ExitCode;
 
 use serde::Serialize;
 use vault_core::platform::store::{StoreError, StoreErrorKind, StoreKind};
 use vault_core::{Error, ErrorKind};
 
 use crate::args::Options;
-
-/// How the program ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Done,
-    Failed,
-    Usage,
-    LoginRequired,
-    /// The store is missing, locked, or refuses.
-    Store,
-    /// Server or network; try later.
-    Unavailable,
-    LockTimeout,
-    /// What was to be run is there and can't be run, as env(1) says it.
-    NotExecutable,
-    /// What was to be run is not there.
-    NotFound,
-    /// As the command did that was run.
-    AsTheCommand(u8),
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::LoginRequired => 3,
-            Exit::Store => 4,
-            Exit::Unavailable => 5,
-            Exit::LockTimeout => 6,
-            Exit::NotExecutable => 126,
-            Exit::NotFound => 127,
-            Exit::AsTheCommand(code) => code,
-        })
-    }
-}
+pub(crate) use crate::exit::Exit;
 
 /// A failure, ready to be told.
 #[derive(Clone, Debug, Serialize)]

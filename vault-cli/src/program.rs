@@ -69,7 +69,7 @@ pub(crate) fn run() -> ExitCode {
     let exit = match ended {
         Ok(exit) => exit,
         Err(problem) => {
-            let failure = problem.explain(&context.options);
+            let failure = context.explain_problem(problem);
             context.output.failure(&failure);
             failure.exit
         }

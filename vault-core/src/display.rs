@@ -2,11 +2,14 @@
 //! anything, and `history`, the chain of rotations. Neither holds a secret,
 //! neither is ever an input to a request, and losing them loses nothing.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use vault_platform::folder::StateFolder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
+use crate::life::milliseconds;
 use crate::record::{CacheKey, LoginRecord, VERSION};
 use crate::secret_text::to_ascii_line;
 use crate::storage::{FIRST_GENERATION, Storage, folder_mark};
@@ -147,6 +150,12 @@ impl ProfileSummary {
     }
 }
 
+/// The name of this program's file.
+fn program() -> Option<String> {
+    let path = std::env::current_exe().ok()?;
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -165,6 +174,12 @@ pub struct HistoryEntry {
     pub generation: u64,
     /// Which process did it; of what was recovered, the one that found it.
     pub process: u32,
+    /// What that process ran: its file's name, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// How long a refresh took, from its mark to its commit, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
 }
 
 impl HistoryEntry {
@@ -183,6 +198,16 @@ impl HistoryEntry {
             login,
             generation: generation.0,
             process: std::process::id(),
+            program: program(),
+            took_ms: None,
+        }
+    }
+
+    /// The same, of something that took so long.
+    pub(crate) fn taking(self, time: Option<Duration>) -> Self {
+        Self {
+            took_ms: time.map(milliseconds),
+            ..self
         }
     }
 

@@ -30,7 +30,7 @@ use crate::oauth::discovery::Description;
 use crate::oauth::dpop::{DpopKey, ServerClock};
 use crate::refresh::policy::RotationPolicy;
 use crate::secret_text::{SecretText, to_ascii_line};
-use crate::token::{AccessToken, RefreshToken};
+use crate::token::{AccessToken, IdToken, RefreshToken};
 
 /// The version of every format here.
 pub(crate) const VERSION: u32 = 1;
@@ -337,6 +337,8 @@ pub(crate) struct LoginRecord {
     /// The nonce that the authorization server told last (RFC 9449, section
     /// 8), so that another process's first proof is a good one.
     pub(crate) dpop_nonce: Option<String>,
+    /// Who logged in, in the server's words, for people who look.
+    pub(crate) id_token: Option<IdToken>,
 }
 
 /// What was fixed at login and decides where a token is sent.
@@ -415,6 +417,8 @@ struct LoginRecordLine {
     credential: Option<ClientCredentialLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dpop_nonce: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_token: Option<SecretText>,
 }
 
 impl LoginRecord {
@@ -438,6 +442,10 @@ impl LoginRecord {
             refreshed: self.refreshed.clone(),
             credential: self.credential.as_ref().map(ClientCredentialLine::from),
             dpop_nonce: self.dpop_nonce.clone(),
+            id_token: self
+                .id_token
+                .as_ref()
+                .map(|token| secret_text(token.expose())),
         })
     }
 
@@ -464,6 +472,7 @@ impl LoginRecord {
                 .map(|line| line.read().ok_or(UNREADABLE_FILE))
                 .transpose()?,
             dpop_nonce: line.dpop_nonce,
+            id_token: line.id_token.map(|token| IdToken::new(token.0)),
         })
     }
 

@@ -93,6 +93,10 @@ impl IdToken {
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
+
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.duplicate())
+    }
 }
 
 impl fmt::Debug for IdToken {

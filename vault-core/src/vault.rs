@@ -1,7 +1,7 @@
 //! An application's vault: where its logins are kept, and how.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -189,6 +189,24 @@ impl Vault {
         let summary = known.into_iter().find(|(name, _)| name == profile);
         let hosts = summary.and_then(|(_, summary)| Some(summary.ok()?.bound_hosts));
         hosts.is_some_and(|hosts| hosts.contains(&host.to_string()))
+    }
+
+    /// The applications that have a folder below the state root, sorted: the one
+    /// that `state_root` names, or the user's own. Asks no store.
+    ///
+    /// # Errors
+    ///
+    /// If the folder can't be read, and [`ErrorKind::StateFolderUnwritable`] if
+    /// the user has no home.
+    pub fn applications(state_root: Option<&Path>) -> Result<Vec<String>> {
+        let root = match state_root {
+            Some(root) => root.to_owned(),
+            None => usual_root()?,
+        };
+        let root = StateFolder::open(&root, FolderOptions::default())?;
+        let mut names = root.map_or_else(|| Ok(Vec::new()), |root| root.children())?;
+        names.retain(|name| check_name("application", name).is_ok());
+        Ok(names)
     }
 
     /// Makes another passphrase or key file open this application's items in
@@ -437,13 +455,7 @@ impl VaultBuilder {
                 )
                 .because(error)
             })?),
-            (_, None) => Some(vault_platform::dirs::state_root().map_err(|error| {
-                Error::new(
-                    ErrorKind::StateFolderUnwritable,
-                    "the user has no home folder",
-                )
-                .because(error)
-            })?),
+            (_, None) => Some(usual_root()?),
         };
         let settings = Settings {
             store: self.store,
@@ -482,15 +494,26 @@ impl VaultBuilder {
     }
 }
 
+fn usual_root() -> Result<PathBuf> {
+    vault_platform::dirs::state_root().map_err(|error| {
+        Error::new(
+            ErrorKind::StateFolderUnwritable,
+            "the user has no home folder",
+        )
+        .because(error)
+    })
+}
+
 /// Names become folders and keys of stores: nothing that could leave the
 /// folder, be read as two names, or look like another.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
+    let article = if what.starts_with('a') { "an" } else { "a" };
     let fits = |character: char| character.is_ascii_alphanumeric() || "._-@+".contains(character);
     if name.is_empty() || name.len() > 100 || !name.chars().all(fits) || name.starts_with('.') {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             format!(
-                "`{}` can't be the name of a {what}: up to 100 letters, digits and . _ - @ +, \
+                "`{}` can't be the name of {article} {what}: up to 100 letters, digits and . _ - @ +, \
                  not starting with a dot",
                 name.escape_default()
             ),
@@ -500,7 +523,7 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             format!(
-                "`{name}` can't be the name of a {what}: Windows takes it for a device, or drops \
+                "`{name}` can't be the name of {article} {what}: Windows takes it for a device, or drops \
                  its last dot"
             ),
         ));

@@ -1,4 +1,5 @@
-//! `history`: the chain of rotations: when, what, how it ended, which process.
+//! `history`: the chain of rotations: when, what, how it ended, how long it
+//! took, which program and process.
 
 use serde_json::json;
 
@@ -23,23 +24,42 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
                     "login_id": entry.login,
                     "generation": entry.generation,
                     "process": entry.process,
+                    "program": entry.program,
+                    "took_ms": entry.took_ms,
                 })
             })
             .collect();
-        output.document(&json!({ "profile": session.name(), "entries": entries }))?;
+        output.document(&json!({
+            "app": context.options.app,
+            "profile": session.name(),
+            "entries": entries,
+        }))?;
         return Ok(Exit::Done);
     }
     if entries.is_empty() {
         output.note("nothing has happened yet");
         return Ok(Exit::Done);
     }
-    let header = ["WHEN", "EVENT", "OUTCOME", "GENERATION", "PROCESS", "LOGIN"];
+    let header = [
+        "WHEN",
+        "EVENT",
+        "OUTCOME",
+        "GENERATION",
+        "TOOK",
+        "PROGRAM",
+        "PROCESS",
+        "LOGIN",
+    ];
     let rows = entries.iter().map(|entry| {
         [
             times::rfc3339(entry.at_ms),
             entry.event.clone(),
             entry.outcome.clone(),
             entry.generation.to_string(),
+            entry
+                .took_ms
+                .map_or_else(|| "-".to_owned(), |took| format!("{took} ms")),
+            entry.program.clone().unwrap_or_else(|| "-".to_owned()),
             entry.process.to_string(),
             entry.login.to_string()[..8].to_owned(),
         ]

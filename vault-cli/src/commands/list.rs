@@ -1,4 +1,4 @@
-//! `list`: every profile of the application, from the display copies. Asks no
+//! `list`: every profile of the application, or of all, from the display copies. Asks no
 //! store and unlocks nothing.
 
 use serde::Serialize;
@@ -13,26 +13,28 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     let output = &context.output;
     let mut rows = Vec::new();
     let mut worst = Exit::Done;
-    for (profile, summary) in context.vault_without_store()?.profiles()? {
-        let state = match summary {
-            Ok(summary) => Row::Known(Known::new(summary)),
-            Err(error) => {
-                let failure = context.explain(&error);
-                worst = Exit::Failed;
-                Row::Failed {
-                    profile,
-                    error: failure,
+    for context in context.applications()? {
+        let app = &context.options.app;
+        for (profile, summary) in context.vault_without_store()?.profiles()? {
+            rows.push(match summary {
+                Ok(summary) => Row::Known(Known::new(app, summary)),
+                Err(error) => {
+                    worst = Exit::Failed;
+                    Row::Failed {
+                        app: app.clone(),
+                        profile,
+                        error: context.explain(&error),
+                    }
                 }
-            }
-        };
-        rows.push(state);
+            });
+        }
     }
     if output.json {
         output.document(&serde_json::json!({ "app": context.options.app, "profiles": rows }))?;
         return Ok(worst);
     }
     for row in &rows {
-        if let Row::Failed { profile, error } = row {
+        if let Row::Failed { profile, error, .. } = row {
             let message = format!("profile {profile}: {}", error.message);
             output.failure_to_people(&Failure {
                 message,
@@ -49,17 +51,18 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
         ));
     } else {
         let cells = rows.iter().map(cells);
-        output.text(&if rows.iter().any(Row::is_bound) {
-            table::plain(HEADER, cells)
-        } else {
-            let [header @ .., _] = HEADER;
-            table::plain(header, cells.map(|[cells @ .., _]| cells))
-        })?;
+        let left_out = [
+            (0, !context.is_of_all()),
+            (8, !rows.iter().any(Row::is_bound)),
+        ];
+        let left_out = left_out.map(|(column, out)| out.then_some(column));
+        output.text(&table::without(HEADER, cells, &left_out))?;
     }
     Ok(worst)
 }
 
-const HEADER: [&str; 8] = [
+const HEADER: [&str; 9] = [
+    "APP",
     "PROFILE",
     "ACCOUNT",
     "ISSUER",
@@ -74,7 +77,11 @@ const HEADER: [&str; 8] = [
 #[serde(untagged)]
 enum Row {
     Known(Known),
-    Failed { profile: String, error: Failure },
+    Failed {
+        app: String,
+        profile: String,
+        error: Failure,
+    },
 }
 
 impl Row {
@@ -85,6 +92,7 @@ impl Row {
 
 #[derive(Serialize)]
 struct Known {
+    app: String,
     profile: String,
     account: Option<String>,
     issuer: String,
@@ -106,7 +114,7 @@ struct Known {
 }
 
 impl Known {
-    fn new(summary: ProfileSummary) -> Self {
+    fn new(app: &str, summary: ProfileSummary) -> Self {
         let now = times::now_ms();
         let left = |at: u64| at.cast_signed().saturating_sub(now.cast_signed()) / 1000;
         Self {
@@ -118,6 +126,7 @@ impl Known {
             logged_in_at: times::rfc3339(summary.logged_in_at_ms),
             last_refresh_at: times::rfc3339(summary.last_refresh_at_ms),
             refreshed: times::from_now(summary.last_refresh_at_ms, now),
+            app: app.to_owned(),
             profile: summary.profile,
             account: summary.account,
             issuer: summary.issuer,
@@ -143,12 +152,13 @@ pub(super) fn state_name(state: LoginState) -> &'static str {
     }
 }
 
-fn cells(row: &Row) -> [String; 8] {
+fn cells(row: &Row) -> [String; 9] {
     match row {
         Row::Known(known) => {
             // Of a login that is gone nothing expires any more.
             let gone = known.state == LoginState::LoggedOut;
             [
+                known.app.clone(),
                 known.profile.clone(),
                 known.account.clone().unwrap_or_else(|| "-".to_owned()),
                 known.issuer.clone(),
@@ -162,10 +172,15 @@ fn cells(row: &Row) -> [String; 8] {
                 },
             ]
         }
-        Row::Failed { profile, error } => {
-            let mut cells = ["-"; 8].map(str::to_owned);
-            cells[0].clone_from(profile);
-            cells[3] = error.code.replace('_', " ");
+        Row::Failed {
+            app,
+            profile,
+            error,
+        } => {
+            let mut cells = ["-"; 9].map(str::to_owned);
+            cells[0].clone_from(app);
+            cells[1].clone_from(profile);
+            cells[4] = error.code.replace('_', " ");
             cells
         }
     }

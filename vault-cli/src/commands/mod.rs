@@ -25,11 +25,16 @@ use vault_core::platform::store::{Persistence, StoreKind};
 
 use crate::args::Command;
 use crate::context::Context;
-use crate::failure::{Exit, Problem};
+use crate::failure::{Exit, Failure, Problem};
 
 /// Runs a command. Not inlined: the caller wipes the stack afterwards.
 #[inline(never)]
 pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> {
+    if context.is_of_all() && command.is_about_a_profile() && !command.takes_all() {
+        let message = "`--app '*'` means every application, and this command works on one";
+        let hint = "name one; `vault-cli --app '*' list` shows them";
+        return Err(Failure::usage("app_not_one", message, hint).into());
+    }
     match command {
         Command::Login(arguments) => login::run(context, arguments),
         Command::Import(arguments) => import::run(context, arguments),

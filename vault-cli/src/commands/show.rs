@@ -1,5 +1,6 @@
 //! `show`: everything that is stored. Secrets as length and fingerprint,
-//! unless a person at the terminal asks for them and confirms it.
+//! unless a person at the terminal asks for them and confirms it, or somebody
+//! says by an option of its own that this is meant.
 
 use serde::Serialize;
 use vault_core::BoundHost;
@@ -18,14 +19,15 @@ use crate::output::visible;
 use crate::{terminal, times};
 
 pub(crate) fn run(context: &Context, arguments: &args::Show) -> Result<Exit, Problem> {
-    if arguments.reveal && !(terminal::is_attended() && terminal::shows_answers()) {
+    let asks = arguments.reveal && !arguments.yes_i_know;
+    if asks && !(terminal::is_attended() && terminal::shows_answers()) {
         let message = "secrets are shown on a terminal only, and this is none";
-        let hint = "run it on a terminal; a script gets its access token from `vault-cli token`";
+        let hint = "run it on a terminal, or add `--yes-i-know`; a script gets its access token \
+                    from `vault-cli token`";
         return Err(Failure::usage("no_terminal", message, hint).into());
     }
     let inspection = context.session()?.blocking().inspect()?;
-    if arguments.reveal && !terminal::confirms(&context.output, "Show the secrets on this screen?")
-    {
+    if asks && !terminal::confirms(&context.output, "Show the secrets on this screen?") {
         let message = "the secrets were not shown";
         return Err(Failure::usage("declined", message, "answer yes to see them").into());
     }
@@ -88,6 +90,14 @@ struct ShownToken<'a> {
     expires_at_ms: Option<u64>,
 }
 
+/// Who logged in, in the server's words.
+#[derive(Serialize)]
+struct ShownIdToken<'a> {
+    token: Secret<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unverified: Option<Option<Claims>>,
+}
+
 #[derive(Serialize)]
 struct Shown<'a> {
     app: &'a str,
@@ -113,6 +123,7 @@ struct Shown<'a> {
     last_refresh_at: String,
     bound_hosts: &'a [BoundHost],
     refresh_token: Secret<'a>,
+    id_token: Option<ShownIdToken<'a>>,
     access_tokens: Vec<ShownToken<'a>>,
     #[serde(skip)]
     times_ms: (u64, u64),
@@ -158,6 +169,10 @@ impl<'a> Shown<'a> {
             last_refresh_at: times::rfc3339(stored.last_refresh_at_ms),
             bound_hosts: &stored.bound_hosts,
             refresh_token: Secret::new(stored.refresh_token.expose(), arguments.reveal),
+            id_token: stored.id_token.as_ref().map(|token| ShownIdToken {
+                token: Secret::new(token.expose(), arguments.reveal),
+                unverified: arguments.claims.then(|| Claims::read(token.expose())),
+            }),
             access_tokens: stored.access_tokens.iter().map(token).collect(),
             times_ms: (stored.logged_in_at_ms, stored.last_refresh_at_ms),
         }
@@ -209,6 +224,10 @@ impl<'a> Shown<'a> {
             line("bound to", &hosts.join(" "));
         }
         line("refresh token", &self.refresh_token.text());
+        if let Some(token) = &self.id_token {
+            line("id token", &token.token.text());
+            claims(&mut line, &token.unverified, now);
+        }
         for token in &self.access_tokens {
             line("access token", &token.token.text());
             let expires = token.expires_at_ms.map(|at| times::both(at, now));
@@ -227,17 +246,22 @@ impl<'a> Shown<'a> {
             if let Some(granted) = token.granted_scope {
                 line("  granted", &visible(&granted.join(" ")));
             }
-            match &token.unverified {
-                Some(Some(claims)) => {
-                    for claim in claims.lines(now) {
-                        line("  claims", claim.trim_start());
-                    }
-                }
-                Some(None) => line("  claims", "none: it is not a JWT"),
-                None => {}
-            }
+            claims(&mut line, &token.unverified, now);
         }
         text
+    }
+}
+
+/// What is written in a token, if that was asked for.
+fn claims(line: &mut impl FnMut(&str, &str), unverified: &Option<Option<Claims>>, now: u64) {
+    match unverified {
+        Some(Some(claims)) => {
+            for claim in claims.lines(now) {
+                line("  claims", claim.trim_start());
+            }
+        }
+        Some(None) => line("  claims", "none: it is not a JWT"),
+        None => {}
     }
 }
 

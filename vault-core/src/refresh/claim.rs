@@ -223,6 +223,7 @@ impl Claim {
                 refreshed: now,
                 credential: None,
                 dpop_nonce: None,
+                id_token: None,
             },
         };
         storage.write_sealed(&self.key, &repaired)?;

@@ -146,6 +146,8 @@ struct Driver {
     failure: Option<Failure>,
     refusal: Option<String>,
     first_sent: Option<Stamp>,
+    /// When this process wrote its mark.
+    marked: Option<Stamp>,
     commit_pause: Duration,
     /// Keeps the process from ending between send and commit, and before the
     /// copies are written.
@@ -185,6 +187,7 @@ impl Driver {
             failure: None,
             refusal: None,
             first_sent: None,
+            marked: None,
             commit_pause: Duration::from_millis(100),
             in_flight: None,
         }
@@ -235,6 +238,7 @@ impl Driver {
             Effect::Mark { .. } if fault::is_injected(fault::SKIP_MARK) => Event::Done,
             Effect::Mark { attempts } => {
                 let now = self.stamp();
+                self.marked = Some(now.clone());
                 let result = self.with_claim(|claim, storage| claim.mark(storage, attempts, now));
                 let result = result.map(|first_sent| self.first_sent = Some(first_sent));
                 self.done(result)

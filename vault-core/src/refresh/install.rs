@@ -61,8 +61,8 @@ pub(crate) async fn install(
 ) -> Result<Vec<BoundHost>> {
     let now = profile.now();
     let imported = matches!(new.tokens, NewTokens::Imported(_));
-    let (refresh_token, access_tokens) = match new.tokens {
-        NewTokens::Imported(refresh_token) => (refresh_token, Vec::new()),
+    let (refresh_token, access_tokens, id_token) = match new.tokens {
+        NewTokens::Imported(refresh_token) => (refresh_token, Vec::new(), None),
         NewTokens::Granted(response, refresh_token, sent_at) => {
             let token = CachedToken {
                 key: CacheKey::default().bound_to(new.settings.jkt.as_deref()),
@@ -71,7 +71,7 @@ pub(crate) async fn install(
                 granted_scope: response.scope,
                 refused: false,
             };
-            (refresh_token, vec![token])
+            (refresh_token, vec![token], response.id_token)
         }
     };
     let mut key = KeyItem {
@@ -100,6 +100,7 @@ pub(crate) async fn install(
         settings: new.settings,
         refreshed: Stamp::from(&now),
         credential,
+        id_token,
     };
     let mut driver = Driver {
         profile,

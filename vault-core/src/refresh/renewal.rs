@@ -8,7 +8,7 @@ use crate::life::{Life, Stamp, milliseconds};
 use crate::oauth::token_endpoint::TokenResponse;
 use crate::oauth::{ClientCredential, jwt};
 use crate::record::{CacheKey, CachedToken, LoginRecord};
-use crate::token::RefreshToken;
+use crate::token::{IdToken, RefreshToken};
 
 /// How many access tokens of one login are kept side by side, besides the
 /// login's own.
@@ -46,6 +46,7 @@ pub(crate) fn next_record(
         refreshed: sent_at,
         credential: before.credential.as_ref().map(ClientCredential::duplicate),
         dpop_nonce,
+        id_token: before.id_token.as_ref().map(IdToken::duplicate),
     }
 }
 
@@ -106,6 +107,7 @@ pub(crate) fn record_without_access_token(
         refreshed: sent_at,
         credential: before.credential.as_ref().map(ClientCredential::duplicate),
         dpop_nonce: before.dpop_nonce.clone(),
+        id_token: before.id_token.as_ref().map(IdToken::duplicate),
     }
 }
 

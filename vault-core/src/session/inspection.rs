@@ -11,7 +11,7 @@ use crate::profile::{Look, LookedLogin};
 use crate::refresh::description::describe;
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::protocol::Failure;
-use crate::token::{AccessToken, RefreshToken};
+use crate::token::{AccessToken, IdToken, RefreshToken};
 
 /// How a session stands, and all that is stored for it.
 #[derive(Debug)]
@@ -55,6 +55,9 @@ pub struct Inspection {
     pub last_refresh_at_ms: u64,
     /// The refresh token. Showing it is the caller's decision.
     pub refresh_token: RefreshToken,
+    /// The ID token of the login, checked when it came (OpenID Connect Core,
+    /// section 3.1.3.7); none where the server gave none.
+    pub id_token: Option<IdToken>,
     /// The access tokens that are stored.
     pub access_tokens: Vec<InspectedToken>,
     /// The hosts whose tools may be given an access token.
@@ -140,6 +143,7 @@ impl Session {
             logged_in_at_ms: record.settings.logged_in.wall_ms,
             last_refresh_at_ms: record.refreshed.wall_ms,
             refresh_token: record.refresh_token,
+            id_token: record.id_token,
             bound_hosts: bound_host::read_all(&record.settings.bound_hosts),
             access_tokens: record
                 .access_tokens

@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod bindings;
+#[cfg(target_os = "linux")]
+mod cases;
 #[cfg(unix)]
 mod choice;
 mod clients;
@@ -17,6 +19,7 @@ mod exec;
 mod files;
 mod foreign_items;
 mod http;
+mod inspect;
 mod issuers;
 #[cfg(target_os = "linux")]
 mod keyutils;
@@ -24,6 +27,9 @@ mod logins;
 mod main_path;
 mod passphrase;
 mod revocations;
+mod schemas;
+#[cfg(target_os = "linux")]
+mod shells;
 #[cfg(unix)]
 mod signals;
 mod stores;

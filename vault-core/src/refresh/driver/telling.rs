@@ -42,8 +42,10 @@ impl Driver {
         let storage = self.storage()?;
         let now = self.stamp();
         let key = self.key()?;
+        let marked = self.marked.as_ref();
+        let took = marked.and_then(|marked| marked.elapsed(&self.profile.now()));
         let entry = |outcome, generation| {
-            HistoryEntry::new(now.wall_ms, "refresh", outcome, key.login, generation)
+            HistoryEntry::new(now.wall_ms, "refresh", outcome, key.login, generation).taking(took)
         };
         if self.committed
             && let Some(received) = &self.received
