@@ -24,6 +24,7 @@ pub(crate) use windows::{are_for_the_command, install, obey};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// For the copy in the store of a token that is saved.
+#[cfg(unix)]
 const REST: Duration = Duration::from_secs(1);
 
 static LAST_WORK: Mutex<Option<LastWork>> = Mutex::new(None);
