@@ -135,10 +135,13 @@ impl StoreWorker {
             .stack_size(THREAD_STACK)
             .spawn(move || {
                 for job in queue {
+                    let call = || {
+                        fault::point("store:called");
+                        job(&*store);
+                    };
                     // A panic ends the call (its answer's channel closes), not
-                    // the thread.
-                    fault::point("store:called");
-                    if catch_unwind(AssertUnwindSafe(|| job(&*store))).is_err() {
+                    // the thread: what is queued behind it is still called.
+                    if catch_unwind(AssertUnwindSafe(call)).is_err() {
                         tracing::error!(store = %store.kind(), "a store panicked");
                     }
                 }
