@@ -9,6 +9,8 @@
 pub(crate) mod bazel;
 pub(crate) mod cargo;
 pub(crate) mod docker;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 pub(crate) mod git;
 pub(crate) mod kubectl;
 
