@@ -92,6 +92,33 @@ impl SharedWords {
         }))
     }
 
+    /// Maps the file `name` for reading, if it is there: for who only looks.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FolderError`]; also for a file that is too short.
+    pub fn look(folder: &StateFolder, name: &str) -> Result<Option<Self>, FolderError> {
+        let place = match folder.backing() {
+            Backing::Memory(memory) => Place::Memory(memory.words(name)),
+            Backing::Disk(disk) => {
+                let Some(file) = disk.open_file(name, Access::Read)? else {
+                    return Ok(None);
+                };
+                let failed = |error| FolderError::from_io("map", &folder.path_of(name), error);
+                Place::Mapped {
+                    mapping: SharedMapping::read_only(&file).map_err(failed)?,
+                    file,
+                    writable: false,
+                }
+            }
+        };
+        Ok(Some(Self {
+            place,
+            folder: folder.clone(),
+            name: name.to_owned(),
+        }))
+    }
+
     /// Gives a word. Stores to it are lost when the mapping is not
     /// [writable](SharedWords::writable).
     ///

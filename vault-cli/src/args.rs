@@ -211,6 +211,14 @@ pub(crate) enum Command {
   vault-cli history
   vault-cli --profile work history --json")]
     History,
+    /// Watch on a full screen what all processes do with the logins
+    #[command(after_help = "Examples:
+  vault-cli watch
+  vault-cli --app com.example.app watch
+
+Keys: q quit, arrows select, r refresh, l log out, Enter inspect, ? help. Until r or l is pressed no
+store is opened and no server asked.")]
+    Watch,
     /// Log out for good, in all processes
     Logout(Logout),
     /// List what is known of authorization servers

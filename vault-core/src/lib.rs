@@ -44,6 +44,7 @@ pub mod fault;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod glance;
 pub(crate) mod http;
 pub mod identity;
 pub mod known_servers;

@@ -109,6 +109,9 @@ impl Profile {
     pub(crate) fn has_read(&self, token: &CachedToken) {
         count(&self.counts.from_file);
         if *lock(&self.made) != Some(Fingerprint::of(token.token.expose())) {
+            if let Some(storage) = &*lock(&self.storage) {
+                storage.shared.count_adoption();
+            }
             self.tell(EventKind::Adopted);
         }
     }

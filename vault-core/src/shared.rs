@@ -32,6 +32,9 @@ const LOGINS: usize = 8;
 /// boot.
 const DESCRIBED: usize = 9;
 
+/// How many tokens processes took over from each other.
+const ADOPTED: usize = 10;
+
 const LOGIN_UNDER_WAY: u64 = 1;
 const LOGIN_SUCCEEDED: u64 = 2;
 const LOGIN_FAILED: u64 = 3;
@@ -105,6 +108,22 @@ impl Shared {
         if self.writable() {
             self.word(ATTEMPTS).fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    /// How many tokens processes took over that another one had stored.
+    pub(crate) fn adopted(&self) -> u64 {
+        self.word(ADOPTED).load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_adoption(&self) {
+        if self.writable() {
+            self.word(ADOPTED).fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Which attempt was the newest that failed.
+    pub(crate) fn failed_attempt(&self) -> u64 {
+        self.word(FAILED_ATTEMPT).load(Ordering::Acquire)
     }
 
     /// The failure of an attempt that began after the `attempts`-th.

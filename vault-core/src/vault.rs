@@ -14,6 +14,7 @@ use crate::bound_host::BoundHost;
 use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Events, Teller};
+use crate::glance::Glance;
 use crate::http::HttpOptions;
 use crate::known_servers::KnownServers;
 use crate::profile::Profile;
@@ -104,6 +105,26 @@ impl Vault {
             summary.transpose().map(|summary| (name, summary))
         };
         Ok(self.folders()?.into_iter().filter_map(summary).collect())
+    }
+
+    /// What can be seen of each profile without its store, by name: for who
+    /// watches all processes. Asks no store, unlocks and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the application's folder can't be read. A single profile's error
+    /// stands in its place.
+    pub fn glances(&self) -> Result<Vec<(String, Result<Glance>)>> {
+        let now = self.settings.clock.now();
+        let glance = |(name, folder): (String, Result<StateFolder>)| {
+            let names = Names {
+                application: self.application.clone(),
+                profile: name.clone(),
+            };
+            let glance = folder.and_then(|folder| Glance::read(&folder, &names, &now));
+            (name, glance)
+        };
+        Ok(self.folders()?.into_iter().map(glance).collect())
     }
 
     /// The names of all profiles of this application that have a folder,

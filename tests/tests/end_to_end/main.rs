@@ -30,12 +30,16 @@ mod locks;
 mod migration;
 mod oidc;
 #[cfg(target_os = "linux")]
+mod picture;
+#[cfg(target_os = "linux")]
 mod queues;
 #[cfg(target_os = "linux")]
 mod resources;
 mod runtimes;
 #[cfg(target_os = "linux")]
 mod scene;
+#[cfg(target_os = "linux")]
+mod screen;
 mod support;
 #[cfg(target_os = "linux")]
 mod tools;

@@ -20,6 +20,7 @@ mod setup;
 mod show;
 mod status;
 mod token;
+mod watch;
 
 use vault_core::platform::store::{Persistence, StoreKind};
 
@@ -45,6 +46,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Problem> 
         Command::Show(arguments) => show::run(context, &arguments),
         Command::Status => status::run(context),
         Command::History => history::run(context),
+        Command::Watch => watch::run(context),
         Command::Logout(arguments) => logout::run(context, &arguments),
         Command::Issuers(arguments) => issuers::run(context, &arguments),
         Command::Setup(arguments) => setup::run(context, &arguments),

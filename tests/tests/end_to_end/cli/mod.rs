@@ -37,5 +37,7 @@ mod stores;
 mod terminal;
 mod upkeep;
 mod user_info;
+#[cfg(target_os = "linux")]
+mod watch;
 #[cfg(windows)]
 mod windows;

@@ -1,0 +1,84 @@
+//! The terminal while it is the program's alone: the alternate screen without
+//! echo, and the way back, however the program ends.
+
+use std::io::{self, stdout};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
+use ratatui::{DefaultTerminal, Frame};
+
+use crate::signals;
+
+/// Held while something is written to the terminal, and for good once a signal
+/// has given it back: nothing is drawn over the shell's lines.
+static WRITING: Mutex<()> = Mutex::new(());
+
+fn writing() -> MutexGuard<'static, ()> {
+    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn give_back() {
+    // A terminal that is gone needs nothing.
+    ratatui::try_restore().ok();
+    execute!(stdout(), Show).ok();
+}
+
+/// The terminal, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Screen {
+    terminal: DefaultTerminal,
+}
+
+impl Screen {
+    /// Takes the terminal. A panic gives it back before it tells of itself.
+    pub(super) fn enter() -> io::Result<Self> {
+        let _writing = writing();
+        restore_at_signal();
+        match ratatui::try_init() {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                give_back();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        let _writing = writing();
+        self.terminal.draw(draw)?;
+        Ok(())
+    }
+
+    /// Gives the terminal to what may ask a person something, and takes it
+    /// again.
+    pub(super) fn aside<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+        {
+            let _writing = writing();
+            give_back();
+        }
+        let done = work();
+        let _writing = writing();
+        restore_at_signal();
+        enable_raw_mode()?;
+        execute!(stdout(), EnterAlternateScreen)?;
+        self.terminal.clear()?;
+        Ok(done)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _writing = writing();
+        give_back();
+        signals::before_the_end(Box::new(|| {}));
+    }
+}
+
+fn restore_at_signal() {
+    signals::before_the_end(Box::new(|| {
+        std::mem::forget(writing());
+        give_back();
+    }));
+}
