@@ -13,6 +13,7 @@ const MARGIN: f64 = 12.0;
 /// The screen as SVG, dark, each run of equal cells where it stands.
 pub(crate) fn svg(screen: &Screen) -> String {
     let (rows, columns) = screen.size();
+    let (rows, columns) = (rows.get(), columns.get());
     let width = f64::from(columns) * WIDTH + 2.0 * MARGIN;
     let height = f64::from(rows) * HEIGHT + 2.0 * MARGIN;
     let mut svg = format!(

@@ -2,6 +2,7 @@
 //! it, and vt100 reads what a program draws there.
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -55,7 +56,7 @@ impl Terminal {
             .spawn()
             .expect("`script` is installed");
         let seen = Arc::new(Mutex::new(Seen {
-            parser: vt100::Parser::new(rows, columns, 0),
+            parser: vt100::Parser::new(size(rows), size(columns), 0),
             bytes: Vec::new(),
         }));
         let keys = child.stdin.take();
@@ -82,6 +83,23 @@ impl Terminal {
         let to = self.keys.as_mut().unwrap();
         to.write_all(keys.as_bytes()).unwrap();
         to.flush().unwrap();
+    }
+
+    /// Gives the terminal, whose device this is, another size.
+    pub(crate) fn resize(&self, device: &str, rows: u16, columns: u16) {
+        let (rows, columns) = (size(rows), size(columns));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.parser.screen_mut().set_size(rows, columns);
+        let arguments = [
+            "-F",
+            device,
+            "rows",
+            &rows.to_string(),
+            "cols",
+            &columns.to_string(),
+        ];
+        let done = Command::new("stty").args(arguments).status().unwrap();
+        assert!(done.success());
     }
 
     /// The text on the screen.
@@ -124,6 +142,10 @@ impl Terminal {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&seen.bytes).into_owned()
     }
+}
+
+fn size(cells: u16) -> NonZeroU16 {
+    NonZeroU16::new(cells).expect("a screen has cells")
 }
 
 impl Drop for Terminal {

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
-use ratatui::{DefaultTerminal, Frame};
+use ratatui::crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, enable_raw_mode};
+use ratatui::prelude::CrosstermBackend;
+use ratatui::{DefaultTerminal, Frame, Terminal};
 
 use crate::signals;
 
@@ -47,6 +48,10 @@ impl Screen {
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         let _writing = writing();
+        if self.terminal.size()? != self.terminal.current_buffer_mut().area.as_size() {
+            execute!(stdout(), Clear(ClearType::All))?;
+            self.renew()?;
+        }
         self.terminal.draw(draw)?;
         Ok(())
     }
@@ -63,8 +68,15 @@ impl Screen {
         restore_at_signal();
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen)?;
-        self.terminal.clear()?;
+        self.renew()?;
         Ok(done)
+    }
+
+    /// Draws everything next time. To clear the old drawing would ask the
+    /// terminal where its cursor is, which not every one answers.
+    fn renew(&mut self) -> io::Result<()> {
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 }
 
