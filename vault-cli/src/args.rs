@@ -214,7 +214,7 @@ pub(crate) enum Command {
     /// Watch on a full screen what all processes do with the logins
     #[command(after_help = "Examples:
   vault-cli watch
-  vault-cli --app com.example.app watch
+  vault-cli --app '*' watch       (the logins of every application)
 
 Keys: q quit, arrows select, r refresh, l log out, Enter inspect, ? help. Until r or l is pressed no
 store is opened and no server asked.")]

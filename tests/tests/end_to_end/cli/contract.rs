@@ -6,7 +6,7 @@ use vault_tests::server::{AuthorizationServer, ServerConfig};
 
 use crate::support::{Sandbox, login, vault_cli};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "login",
     "import",
     "token",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 14] = [
     "show",
     "status",
     "history",
+    "watch",
     "logout",
     "issuers",
     "migrate",

@@ -22,6 +22,7 @@ fn assert_given_back(terminal: &Terminal) {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a figure for who runs it")]
 fn a_refresh_made_by_another_process_is_seen_within_a_second() {
     let server = AuthorizationServer::start(ServerConfig::default());
     let sandbox = Sandbox::new();
@@ -133,6 +134,25 @@ fn colours_are_left_out_where_they_are_not_wanted() {
     let coloured = |written: &str| written.contains("\x1b[38;5;") || written.contains("\x1b[32m");
     assert!(coloured(&written("")));
     assert!(!coloured(&written("NO_COLOR=1")));
+}
+
+#[test]
+fn every_applications_profiles_are_watched_and_worked_on_where_all_are_meant() {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    let other = sandbox.log_in_with(&server, &["--app", "com.example.app"]);
+    assert!(other.status.success(), "{other:?}");
+    let commands = "exec \"$PROGRAM\" --app '*' watch";
+    let mut terminal = Terminal::start(&sandbox, 24, 110, commands);
+    terminal.wait_for("> com.example.app/default");
+    terminal.wait_for("vault-cli/default");
+    terminal.types("r");
+    terminal.wait_for("com.example.app/default: refreshed");
+    terminal.types("q");
+    terminal.finish();
+    let other = vault_cli(&sandbox, &["--app", "com.example.app", "status", "--json"]);
+    assert_eq!(other.json()["generation"], 2);
 }
 
 #[test]

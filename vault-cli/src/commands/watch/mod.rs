@@ -39,26 +39,20 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
         )
         .into());
     }
-    let vault = context.vault_without_store()?;
     let palette = match anstream::AutoStream::choice(&stdout()) {
         anstream::ColorChoice::Never => Palette::Plain,
         _ => Palette::Colours,
     };
-    let read = || -> Reading {
-        let told = |error: &Error| context.explain(error).message;
-        let glances = vault.glances().map_err(|error| told(&error))?;
-        let one = |(name, glance): (String, Result<_, Error>)| {
-            (name, glance.map_err(|error| told(&error)))
-        };
-        Ok(glances.into_iter().map(one).collect())
-    };
     let (ended, endings) = channel();
     let mut sessions = HashMap::new();
-    let mut state = State::new(&context.options.app);
+    let mut state = State::new(match context.is_of_all() {
+        true => "every application",
+        false => &context.options.app,
+    });
     let mut screen = Screen::enter().map_err(unusable)?;
     loop {
         let now = times::now_ms();
-        state = state.read(read(), now).0;
+        state = state.read(read(context), now).0;
         for Ending { profile, outcome } in endings.try_iter() {
             state.busy.remove(&profile);
             state.answer = Some(match outcome {
@@ -88,21 +82,50 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
             Some(session) => Ok(Session::clone(session)),
             // Where a passphrase is needed it is asked for.
             None => screen
-                .aside(|| context.of_profile(&profile).session())
+                .aside(|| named(context, &profile).session())
                 .map_err(unusable)?,
         };
         match opened {
             Ok(session) => {
                 sessions.insert(profile.clone(), session.clone());
                 state.answer = None;
-                state.busy.insert(profile);
-                start(session, deed, ended.clone()).map_err(unusable)?;
+                state.busy.insert(profile.clone());
+                start(session, profile, deed, ended.clone()).map_err(unusable)?;
             }
             Err(problem) => {
                 let failure = problem.explain(&context.options);
                 state.answer = Some(format!("{profile}: {}", failure.message));
             }
         }
+    }
+}
+
+/// Looks at every profile that is meant. Of several applications each is named
+/// with its own.
+fn read(context: &Context) -> Reading {
+    let told = |problem: Problem| problem.explain(&context.options).message;
+    let all = context.is_of_all();
+    let mut found = Vec::new();
+    for context in &context.applications().map_err(told)? {
+        let vault = context.vault_without_store().map_err(told)?;
+        for (profile, glance) in vault.glances().map_err(|error| told(error.into()))? {
+            let name = match all {
+                true => format!("{}/{profile}", context.options.app),
+                false => profile,
+            };
+            found.push((name, glance.map_err(|error| told(error.into()))));
+        }
+    }
+    Ok(found)
+}
+
+/// The context of a profile as [`read`] names it.
+fn named(context: &Context, name: &str) -> Context {
+    match name.split_once('/') {
+        Some((app, profile)) if context.is_of_all() => {
+            context.of_application(app).of_profile(profile)
+        }
+        _ => context.of_profile(name),
     }
 }
 
@@ -121,7 +144,7 @@ struct Ending {
 }
 
 /// Does it aside, so that the screen stays alive.
-fn start(session: Session, deed: Deed, ended: Sender<Ending>) -> io::Result<()> {
+fn start(session: Session, profile: String, deed: Deed, ended: Sender<Ending>) -> io::Result<()> {
     let work = move || {
         let blocking = session.blocking();
         let outcome = match deed {
@@ -142,7 +165,6 @@ fn start(session: Session, deed: Deed, ended: Sender<Ending>) -> io::Result<()> 
                 blocking.logout(true).map(told)
             }
         };
-        let profile = session.name().to_owned();
         // Nobody waits for it any more once the screen is left.
         ended.send(Ending { profile, outcome }).ok();
     };

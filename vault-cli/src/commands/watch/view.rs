@@ -62,7 +62,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, palette: Palette, now_m
         (Above::Help, _) => draw_above(frame, " Help ", help()),
         (Above::Inspection, Some(row)) => {
             let title = format!(" {} ", visible(&row.name));
-            draw_above(frame, &title, inspection(row, &state.app, now_ms));
+            draw_above(frame, &title, inspection(row, now_ms));
         }
         _ => {}
     }
@@ -358,13 +358,12 @@ fn help() -> Vec<Line<'static>> {
 }
 
 /// What the display copy and the history hold; neither has secrets.
-fn inspection(row: &Row, app: &str, now_ms: u64) -> Vec<Line<'static>> {
+fn inspection(row: &Row, now_ms: u64) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let mut line = |name: &str, value: &str| {
         let name = Span::styled(format!("{name:<14}"), FAINT);
         lines.push(Line::from(vec![name, Span::raw(visible(value))]));
     };
-    line("app", app);
     if let Some(fault) = &row.fault {
         line("unreadable", fault);
     }
