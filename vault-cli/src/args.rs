@@ -18,6 +18,7 @@ use vault_core::refresh::policy::RotationPolicy;
 use vault_core::session::TokenOptions;
 
 use crate::choice::{Choice, Rule};
+use crate::version;
 
 /// Log in once, and every process shares one token.
 ///
@@ -50,6 +51,7 @@ impl Arguments {
     /// set: that is how scripts take one back.
     pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let mut command = without_empty_variables(Self::command());
+        command = command.long_version(version::long());
         let matches = command.try_get_matches_from_mut(arguments)?;
         let read = Self::from_arg_matches(&matches);
         let mut read = read.map_err(|error| error.format(&mut command))?;
@@ -284,27 +286,29 @@ pub(crate) enum Flow {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
+  vault-cli login      (on a terminal: asks for the rest)
   vault-cli login --issuer https://login.example --client-id my-client \\
       --scope openid --scope offline_access
   vault-cli login --issuer https://login.example --client-id my-client --flow device
   vault-cli --profile work --store encrypted-file --key-file ~/.vault-key login \\
       --issuer https://login.example --client-id my-client --no-browser")]
 pub(crate) struct Login {
-    /// The authorization server, exactly as it names itself
+    /// The authorization server, exactly as it names itself; without this, and
+    /// without the client id, a terminal asks
     #[arg(long, value_name = "URL")]
-    pub(crate) issuer: String,
+    pub(crate) issuer: Option<String>,
     /// This program's client id there
     #[arg(long, value_name = "ID")]
-    pub(crate) client_id: String,
+    pub(crate) client_id: Option<String>,
     /// A scope to ask for; many servers want `offline_access`
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
     /// An API that the tokens are for (RFC 8707)
     #[arg(long, value_name = "URL")]
     pub(crate) resource: Vec<Url>,
-    /// How to log in
-    #[arg(long, value_enum, default_value_t = Flow::Browser)]
-    pub(crate) flow: Flow,
+    /// How to log in: `browser` unless the terminal asks
+    #[arg(long, value_enum)]
+    pub(crate) flow: Option<Flow>,
     /// Open no browser: print the URL on a line of standard error
     #[arg(long)]
     pub(crate) no_browser: bool,

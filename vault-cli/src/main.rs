@@ -22,6 +22,7 @@ mod table;
 mod terminal;
 mod times;
 mod vault_toml;
+mod version;
 
 use vault_core::ZeroizingAllocator;
 

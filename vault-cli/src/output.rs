@@ -71,6 +71,11 @@ impl Output {
         to_standard_error(&format!("{text}\n"));
     }
 
+    /// Asks people something; they answer on the same line.
+    pub(crate) fn prompt(&self, text: &str) {
+        to_standard_error(text);
+    }
+
     /// Tells why a command failed. Nothing may have been printed before, in
     /// JSON.
     pub(crate) fn failure(&self, failure: &Failure) {

@@ -181,15 +181,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_on_one_line() {
-        let failure = refused(&["vault-cli", "login"]);
+        let failure = refused(&["vault-cli", "import"]);
         assert!(
-            failure.message.contains("--issuer <URL>"),
+            failure.message.contains("--client-id <ID>"),
             "{}",
             failure.message
         );
         assert!(!failure.message.contains('\n'));
         assert!(
-            failure.hint.starts_with("`vault-cli login --help`"),
+            failure.hint.starts_with("`vault-cli import --help`"),
             "{}",
             failure.hint
         );

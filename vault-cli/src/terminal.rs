@@ -35,6 +35,20 @@ pub(crate) fn confirms(output: &Output, question: &str) -> bool {
     }
 }
 
+/// Asks a question and gives the line that is typed; `None` where nothing
+/// comes any more. Only where a person is there.
+pub(crate) fn ask(output: &Output, question: &str) -> Option<String> {
+    output.prompt(question);
+    let mut answer = String::new();
+    match io::stdin().read_line(&mut answer) {
+        Ok(1..) => Some(answer),
+        _ => {
+            output.line("");
+            None
+        }
+    }
+}
+
 /// Has a signal that ends the program turn on again what the prompt turns off:
 /// it ends before the prompt could.
 #[cfg(unix)]

@@ -33,6 +33,10 @@ pub struct KnownServer {
     /// The hosts of its issuers; `*` stands for one or more labels, or a part
     /// of one.
     pub hosts: Vec<String>,
+    /// What its issuers look like: in braces stands what a person has to say.
+    /// Absent where it describes itself to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// What the path of its issuers has in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -166,6 +170,25 @@ impl KnownServers {
 }
 
 impl KnownServer {
+    /// What a person has to say for its issuer, in the order in which it stands
+    /// there: `tenant`.
+    pub fn issuer_blanks(&self) -> impl Iterator<Item = &str> {
+        let issuer = self.issuer.as_deref().unwrap_or_default();
+        let parts = issuer.split('{').skip(1);
+        parts.filter_map(|part| Some(part.split_once('}')?.0))
+    }
+
+    /// Its issuer with these values in [`KnownServer::issuer_blanks`], if what
+    /// its issuers look like is known.
+    #[must_use]
+    pub fn issuer_with(&self, values: &[String]) -> Option<String> {
+        let issuer = self.issuer.as_ref()?;
+        let fill = |issuer: String, (blank, value): (&str, &String)| {
+            issuer.replacen(&format!("{{{blank}}}"), value, 1)
+        };
+        Some(self.issuer_blanks().zip(values).fold(issuer.clone(), fill))
+    }
+
     fn is_at(&self, issuer: &Url) -> bool {
         let Some(host) = issuer.host_str() else {
             return false;

@@ -1,5 +1,7 @@
 //! `login`: from a person to a stored login.
 
+mod questions;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +26,8 @@ use crate::times;
 
 pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Problem> {
     let attended = terminal::is_attended();
-    let flow = match arguments.flow {
+    let answers = questions::answers(context, &arguments)?;
+    let flow = match answers.flow {
         args::Flow::Browser => Flow::Browser,
         args::Flow::Device => Flow::Device,
     };
@@ -39,13 +42,15 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
         arguments.rotation,
         arguments.issuers_file.as_deref(),
     )?;
-    let mut request = LoginRequest::new(arguments.issuer, arguments.client_id)
+    let asked = arguments.issuer.is_none() || arguments.client_id.is_none();
+    let again = asked.then(|| answers.command_line(context));
+    let mut request = LoginRequest::new(answers.issuer, answers.client_id)
         .flow(flow)
         .dpop(arguments.dpop);
     if let Some(credential) = credential {
         request = request.credential(credential);
     }
-    for scope in arguments.scope {
+    for scope in answers.scope {
         request = request.scope(scope);
     }
     for resource in arguments.resource {
@@ -81,6 +86,11 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
     signals::before_the_end(Box::new(move || ending.finished()));
     let report = session.blocking().login(request, person)?;
     tell(context, &session, &report)?;
+    if let Some(again) = again {
+        context
+            .output
+            .note(&format!("the same without questions: `{again}`"));
+    }
     Ok(Exit::Done)
 }
 
@@ -121,12 +131,26 @@ pub(super) fn tell(
     }
     super::tell_its_end(context, &report.store);
     if terminal::is_attended() {
+        if let Some(end) = expires_at_ms(session) {
+            output.note(&format!(
+                "its access token is good until {}; who asks for one later gets a fresh one",
+                times::both(end, times::now_ms())
+            ));
+        }
         output.note(&format!(
-            "next: `{}`",
-            context.options.command_line("token")
+            "next: `{}` prints it, `{}` shows what happens with it",
+            context.options.command_line("token"),
+            context.options.command_line("watch"),
         ));
     }
     Ok(())
+}
+
+/// When the access token of a login that was just made expires. The login is
+/// done: what can't be said of it now is left out.
+fn expires_at_ms(session: &Session) -> Option<u64> {
+    let stored = session.blocking().inspect().ok()?;
+    stored.access_tokens.first()?.expires_at_ms
 }
 
 #[derive(Serialize)]
@@ -147,9 +171,6 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn new(context: &'a Context, session: &'a Session, report: &'a LoginReport) -> Self {
-        // The login is done: what can't be said of it now is left out.
-        let inspection = session.blocking().inspect().ok();
-        let expires = inspection.and_then(|stored| stored.access_tokens.first()?.expires_at_ms);
         Self {
             app: &context.options.app,
             profile: session.name(),
@@ -159,7 +180,7 @@ impl<'a> Answer<'a> {
             provider: &report.provider,
             shared: report.shared,
             unbound: &report.unbound,
-            expires_at: expires.map(times::rfc3339),
+            expires_at: expires_at_ms(session).map(times::rfc3339),
         }
     }
 }

@@ -43,6 +43,28 @@ fn a_server_is_known_by_its_issuer() {
 }
 
 #[test]
+fn an_issuer_that_is_filled_in_is_known_as_its_server() {
+    for server in KnownServers::built_in().iter() {
+        let values: Vec<_> = server.issuer_blanks().map(|_| "x1".to_owned()).collect();
+        let Some(issuer) = server.issuer_with(&values) else {
+            assert_eq!(server.name, "github");
+            continue;
+        };
+        assert!(!issuer.contains(['{', '}']), "{issuer}");
+        assert_eq!(name(&issuer).as_ref(), Some(&server.name), "{issuer}");
+    }
+    let servers = KnownServers::built_in();
+    let cognito = servers.find("https://cognito-idp.x.amazonaws.com/y");
+    let cognito = cognito.expect("it is known");
+    let blanks: Vec<_> = cognito.issuer_blanks().collect();
+    assert_eq!(blanks, ["region", "user pool id"]);
+    assert_eq!(
+        cognito.issuer_with(&["eu-west-1".to_owned(), "eu-west-1_x".to_owned()]),
+        Some("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x".to_owned())
+    );
+}
+
+#[test]
 fn each_built_in_server_says_where_it_is_written() {
     let servers = KnownServers::built_in();
     let mut names: Vec<_> = servers.iter().map(|server| &server.name).collect();

@@ -17,6 +17,8 @@ mod end_session;
 mod exec;
 #[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod first_minute;
 mod foreign_items;
 mod http;
 mod inspect;
