@@ -271,7 +271,7 @@ impl Command {
 
     /// Whether every application can be meant.
     pub(crate) fn takes_all(&self) -> bool {
-        matches!(self, Self::List | Self::Status)
+        matches!(self, Self::List | Self::Watch | Self::Status)
     }
 }
 

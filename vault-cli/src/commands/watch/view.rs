@@ -234,7 +234,14 @@ fn draw_profiles(frame: &mut Frame<'_>, area: Rect, state: &State, palette: Pale
         };
         TableRow::new(std::iter::once(mark).chain(cells)).style(style)
     });
-    let widths = columns.iter().map(|column| column.width);
+    // Names of several applications are long, and tell the profiles apart.
+    let names = state.rows.iter().map(|row| Span::raw(&row.name).width());
+    let name = match names.max().and_then(|widest| u16::try_from(widest).ok()) {
+        Some(widest) if widest > 15 => Constraint::Length(widest.min(area.width / 3)),
+        _ => columns[0].width,
+    };
+    let widths = columns.iter().skip(1).map(|column| column.width);
+    let widths = std::iter::once(name).chain(widths);
     let widths = std::iter::once(Constraint::Length(1)).chain(widths);
     let header = TableRow::new(std::iter::once("").chain(heads)).style(FAINT);
     frame.render_widget(Table::new(rows, widths).header(header), area);
