@@ -2,7 +2,6 @@
 //! the sources, as in a package, the build needs none and tells none.
 
 #![expect(
-    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "how a build script speaks with cargo"
 )]
