@@ -83,10 +83,6 @@ pub(crate) struct TokenResponse {
     pub(crate) access_token: AccessToken,
     /// Absent if the server does not rotate: the old one stays good.
     pub(crate) refresh_token: Option<RefreshToken>,
-    #[cfg_attr(
-        not(any(feature = "openid", test)),
-        expect(dead_code, reason = "nothing checks it then")
-    )]
     pub(crate) id_token: Option<IdToken>,
     /// The access token's lifetime, counted from when the request was sent.
     pub(crate) expires_in: Option<Duration>,
