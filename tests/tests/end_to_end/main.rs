@@ -14,6 +14,7 @@ mod cancellation;
 mod cli;
 mod client;
 mod contention;
+#[cfg(target_os = "linux")]
 mod corruption;
 #[cfg(target_os = "linux")]
 mod credentials;

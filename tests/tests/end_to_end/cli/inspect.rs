@@ -1,8 +1,6 @@
 //! Looking at what is stored: claims, secrets, history, other applications, and
 //! names that are nearly right.
 
-use std::process::Stdio;
-
 use vault_tests::server::{AccessTokenFormat, AuthorizationServer, ServerConfig};
 
 use crate::support::{Sandbox, vault_cli};
@@ -160,7 +158,7 @@ fn a_reader_that_has_enough_is_no_error() {
     }
     shell
         .env("PROGRAM", plain.get_program())
-        .stdin(Stdio::null());
+        .stdin(std::process::Stdio::null());
     let done = shell.output().unwrap();
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     assert!(done.stderr.is_empty(), "{done:?}");
