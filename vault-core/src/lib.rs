@@ -41,7 +41,7 @@ pub mod error;
 pub mod event;
 pub mod exit;
 pub mod fault;
-#[cfg(any(fuzzing, test))]
+#[cfg(all(feature = "openid", any(fuzzing, test)))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod glance;

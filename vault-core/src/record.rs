@@ -6,6 +6,7 @@
 //! read from memory that is wiped.
 
 #[cfg(test)]
+#[cfg(feature = "openid")]
 mod tests;
 
 use std::fmt;

@@ -288,6 +288,7 @@ impl Running {
     }
 
     /// The process's id.
+    #[cfg(unix)]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
