@@ -288,7 +288,7 @@ impl Running {
     }
 
     /// The process's id.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -85,9 +85,9 @@ fn a_qr_code_is_shown_on_a_terminal_unless_it_is_not_wanted_and_never_to_a_pipe(
         let said = on_a_terminal(&Sandbox::new(), &commands, b"");
         assert!(said.contains("enter the code"), "{said}");
         assert!(said.contains("logged in"), "{said}");
-        // Half blocks of two modules: a spinner has none.
+        // Each line begins with the margin, four light modules: a spinner has none.
         said.lines()
-            .filter(|line| line.contains("\u{2588}\u{2580}"))
+            .filter(|line| line.contains(&"\u{2588}".repeat(4)))
             .count()
     };
     assert!(shown("") >= 10);
