@@ -2,7 +2,7 @@
 //! which a program would; the search has to find it there and nowhere else.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use base64::Engine as _;
@@ -48,22 +48,12 @@ fn plant(secret: &str) -> Result<(), Failure> {
     let watch = Watch::of_files(&temporary, &state);
 
     // A process that has it as an argument, in its environment, and prints it.
-    let mut sleeping = Command::new("sh")
-        .args(["-c", "read end", secret])
-        .env("PLANTED", secret)
-        .stdin(Stdio::piped())
-        .spawn()?;
-    watch.look_at(sleeping.id());
-    drop(sleeping.stdin.take());
-    sleeping.wait()?;
-    let mut executed = Command::new("sh")
-        .args(["-c", "read end"])
-        .env("ACCESS_TOKEN", secret)
-        .stdin(Stdio::piped())
-        .spawn()?;
-    watch.look_at(executed.id());
-    drop(executed.stdin.take());
-    executed.wait()?;
+    let mut arguments = Command::new("sh");
+    arguments.args(["-c", WAITS, secret]).env("PLANTED", secret);
+    look_at(&mut arguments, &watch)?;
+    let mut executed = Command::new("sh");
+    executed.args(["-c", WAITS]).env("ACCESS_TOKEN", secret);
+    look_at(&mut executed, &watch)?;
     let mut saying = Command::new("sh")
         .args([
             "-c",
@@ -113,6 +103,25 @@ fn plant(secret: &str) -> Result<(), Failure> {
         std::fs::write(state.join(name), format!("{{\"v\":1}}{hex}"))?;
     }
     drop(watch);
+    Ok(())
+}
+
+/// Tells that it runs, and runs until its input ends.
+const WAITS: &str = "echo runs; read end";
+
+/// Looks at a process that runs [`WAITS`] once it does: while a program is being loaded, `/proc` has
+/// neither its arguments nor its environment.
+fn look_at(command: &mut Command, watch: &Watch) -> Result<(), Failure> {
+    let mut process = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut told = [0];
+    if let Some(output) = &mut process.stdout {
+        output.read_exact(&mut told)?;
+    }
+    watch.look_at(process.id());
+    process.wait()?;
     Ok(())
 }
 

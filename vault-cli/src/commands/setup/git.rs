@@ -12,17 +12,19 @@ pub(super) fn set_up(setup: &Setup<'_>) -> Result<Done, Failure> {
     let helper = format!("!{}", quoted(&command));
     let mut text = String::new();
     for key in keys(setup, &helper)? {
-        let before = values(&key)?;
-        let after = match setup.act {
-            Act::Remove => without(&before, is_ours),
-            Act::Print | Act::Write => with(&before, &helper),
-        };
         if setup.act == Act::Print {
             text.push_str(&format!(
                 "git config --global --add {key} ''\ngit config --global --add {key} {}\n",
                 quoted(std::slice::from_ref(&helper))
             ));
-        } else if after != before {
+            continue;
+        }
+        let before = values(&key)?;
+        let after = match setup.act {
+            Act::Remove => without(&before, is_ours),
+            Act::Print | Act::Write => with(&before, &helper),
+        };
+        if after != before {
             write(&key, &before, &after)?;
             text.push_str(&format!("changed {key}\n"));
         } else {
