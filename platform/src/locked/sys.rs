@@ -211,19 +211,20 @@ fn lock(_memory: &MmapMut) -> io::Result<()> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn advise(memory: &MmapMut, after_fork: AfterFork) {
-    use memmap2::Advice;
-
-    if let Err(error) = memory.advise(Advice::DontDump) {
-        told("memory can't be left out of core dumps", &error);
-    }
-    if after_fork == AfterFork::Wiped {
+    let advised = |advice, told_if_not| {
         let (place, length) = (memory.as_ptr().cast_mut().cast(), memory.len());
         // SAFETY: the address and length are those of a mapping that is there;
         // what it holds in this process stays as it is.
-        if unsafe { libc::madvise(place, length, libc::MADV_WIPEONFORK) } != 0 {
-            let error = io::Error::last_os_error();
-            told("memory can't be wiped in children", &error);
+        if unsafe { libc::madvise(place, length, advice) } != 0 {
+            told(told_if_not, &io::Error::last_os_error());
         }
+    };
+    advised(
+        libc::MADV_DONTDUMP,
+        "memory can't be left out of core dumps",
+    );
+    if after_fork == AfterFork::Wiped {
+        advised(libc::MADV_WIPEONFORK, "memory can't be wiped in children");
     }
 }
 
