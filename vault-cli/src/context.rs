@@ -5,10 +5,9 @@ use std::path::Path;
 
 use vault_core::known_servers::KnownServers;
 use vault_core::platform::store::{Interaction, KeySource, KeychainOptions, StoreKind};
-use vault_core::refresh::policy::RotationPolicy;
 use vault_core::{Session, Vault, VaultBuilder};
 
-use crate::args::Options;
+use crate::args::{Options, Server};
 use crate::failure::{Failure, Problem};
 use crate::input;
 use crate::nearest;
@@ -91,19 +90,15 @@ impl Context {
         Ok(self.vault()?.session(&self.options.profile)?)
     }
 
-    /// The session for a new login, which trusts this certificate authority,
-    /// records this rotation policy, and knows the servers of this file too.
-    pub(crate) fn session_for_login(
-        &self,
-        ca_cert: Option<&Path>,
-        rotation: Option<RotationPolicy>,
-        issuers_file: Option<&Path>,
-    ) -> Result<Session, Problem> {
-        let mut builder = self.builder(ca_cert, Asks::UnlessRemembered(None))?;
-        if let Some(rotation) = rotation {
+    /// The session for a new login at a server of which this was said.
+    pub(crate) fn session_for_login(&self, server: &Server) -> Result<Session, Problem> {
+        let asks = Asks::UnlessRemembered(None);
+        let mut builder = self.builder(server.ca_cert.as_deref(), asks)?;
+        if let Some(rotation) = server.rotation {
             builder = builder.rotation_policy(rotation);
         }
-        let vault = builder.known_servers(known_servers(issuers_file)?).open()?;
+        let known = known_servers(server.issuers_file.as_deref())?;
+        let vault = builder.known_servers(known).open()?;
         Ok(vault.session(&self.options.profile)?)
     }
 

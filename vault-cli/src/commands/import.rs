@@ -10,12 +10,8 @@ use crate::failure::{Exit, Problem};
 use crate::{confidential, input, terminal};
 
 pub(crate) fn run(context: &Context, arguments: args::Import) -> Result<Exit, Problem> {
-    let credential = confidential::credential(&arguments.confidential)?;
-    let session = context.session_for_login(
-        arguments.ca_cert.as_deref(),
-        arguments.rotation,
-        arguments.issuers_file.as_deref(),
-    )?;
+    let credential = confidential::credential(&arguments.server.confidential)?;
+    let session = context.session_for_login(&arguments.server)?;
     let text = if terminal::is_attended() {
         terminal::ask_secret("Refresh token (not shown): ")?
     } else {

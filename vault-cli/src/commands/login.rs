@@ -36,12 +36,8 @@ pub(crate) fn run(context: &Context, arguments: args::Login) -> Result<Exit, Pro
         let hint = "`--no-browser` prints the URL to open; `--flow device` shows a code";
         return Err(Failure::usage("no_terminal", message, hint).into());
     }
-    let credential = confidential::credential(&arguments.confidential)?;
-    let session = context.session_for_login(
-        arguments.ca_cert.as_deref(),
-        arguments.rotation,
-        arguments.issuers_file.as_deref(),
-    )?;
+    let credential = confidential::credential(&arguments.server.confidential)?;
+    let session = context.session_for_login(&arguments.server)?;
     let asked = arguments.issuer.is_none() || arguments.client_id.is_none();
     let again = asked.then(|| answers.command_line(context));
     let mut request = LoginRequest::new(answers.issuer, answers.client_id)

@@ -43,7 +43,7 @@ pub(super) fn answers(context: &Context, arguments: &args::Login) -> Result<Answ
         return Err(missing(issuer.is_none(), client_id.is_none()).into());
     }
     let person = Person(&context.output);
-    let servers = known_servers(arguments.issuers_file.as_deref())?;
+    let servers = known_servers(arguments.server.issuers_file.as_deref())?;
     let issuer = match issuer {
         Some(issuer) => issuer.clone(),
         None => person.issuer(&servers)?,
