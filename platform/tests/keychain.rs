@@ -6,6 +6,7 @@
 
 #![cfg(target_os = "macos")]
 
+use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ fn security(arguments: &[&str]) {
 #[test]
 fn the_keychain_store_works_with_a_real_keychain() {
     if !is_wanted() {
+        let said = b"\nskipped: it is for `tests/run keychain`\n";
+        std::io::stderr().write_all(said).expect("standard error");
         return;
     }
     contract::is_kept(Subject::new(StoreKind::Keychain));

@@ -56,7 +56,7 @@ fn open(state_root: &Path) -> Arc<dyn SecretStore> {
 fn the_store_works_with_a_real_service() {
     let Some(service) = Service::of_this_session().filter(|service| *service != Service::Nobody)
     else {
-        say("skipped: VAULT_TEST_SECRET_SERVICE names no real service");
+        say("skipped: it is for `tests/run keyring` and `tests/run keepassxc`");
         return;
     };
     // A daemon may go to the background before it has its name; a call now would

@@ -25,7 +25,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn turn() -> Option<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::new(());
     if Service::of_this_session() != Some(Service::Nobody) {
-        say("skipped: VAULT_TEST_SECRET_SERVICE is not \"nobody\"");
+        say("skipped: it is for `tests/run keyring`");
         return None;
     }
     Some(TURN.lock().unwrap_or_else(PoisonError::into_inner))

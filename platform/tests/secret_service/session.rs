@@ -20,7 +20,10 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 pub(crate) fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").expect("standard error");
+    let line = format!("\n{text}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error");
 }
 
 impl Service {

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use self::desktop::{
     Desktop, accounts, daemon_and_its_start, finished, is_locked, lock_keyring, replace_daemon,
-    say, server, variable,
+    server, variable,
 };
 use self::unreachable::{NO_BUS, run};
+use crate::scene::tell;
 use crate::support::{Output, login, vault_cli, wait};
 
 mod blank;
@@ -116,7 +117,7 @@ fn sixty_four_cold_processes_do_not_kill_the_keyring() {
     }
     let took = began.elapsed();
     let (process, start) = before;
-    say(&format!(
+    tell(&format!(
         "{rounds} rounds of {PROCESSES} cold `vault-cli token` at once: {} tokens in {:.1} s; \
          the keyring is process {process}, started at tick {start}, as in the beginning",
         rounds * PROCESSES,

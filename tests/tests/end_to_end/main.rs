@@ -41,6 +41,7 @@ mod runtimes;
 mod scene;
 #[cfg(target_os = "linux")]
 mod screen;
+mod skipped;
 mod support;
 #[cfg(target_os = "linux")]
 mod tools;

@@ -16,6 +16,7 @@ use vault_core::{RefreshToken, Vault};
 use vault_tests::fleet::{Assignment, Fleet};
 use vault_tests::server::plain_http::{self, Answer};
 
+use crate::skipped::left_to_lane;
 use crate::support::{Output, Running, Sandbox, vault_cli, wait};
 
 /// Short enough to wait for its end.
@@ -33,7 +34,7 @@ impl Provider {
     /// `None`, and said, where this lane is not asked for.
     fn start(access_token_lifetime: Duration) -> Option<Self> {
         if !is_asked_for() {
-            say("skipped: VAULT_TEST_OIDC is not 1");
+            left_to_lane("oidc");
             return None;
         }
         let mut process = Command::new("node")
@@ -157,11 +158,6 @@ fn lane() -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "the lane's own switch")]
 fn is_asked_for() -> bool {
     std::env::var_os("VAULT_TEST_OIDC").is_some_and(|value| value == "1")
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 /// The refresh token as it is stored now.

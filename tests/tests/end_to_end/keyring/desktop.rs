@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use vault_tests::server::{AuthorizationServer, ServerConfig, browser};
 
+use crate::skipped::left_to_lane;
 use crate::support::{Output, Running, Sandbox, login, wait};
 
 /// What a command that neither prompts nor waits never takes, on any machine.
@@ -37,9 +38,10 @@ impl Desktop {
     pub(super) fn with(service: &str) -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
         if variable("VAULT_TEST_SECRET_SERVICE").as_deref() != Some(service) {
-            say(&format!(
-                "skipped: VAULT_TEST_SECRET_SERVICE is not \"{service}\""
-            ));
+            left_to_lane(match service {
+                "keepassxc" => "keepassxc",
+                _ => "keyring",
+            });
             return None;
         }
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,11 +117,6 @@ pub(super) fn finished(mut command: Command) -> Output {
 #[expect(clippy::disallowed_methods, reason = "the lane's own switch")]
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-pub(super) fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 /// What `secret-tool` says on both of its outputs.

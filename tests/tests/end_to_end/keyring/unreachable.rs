@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use zbus::blocking::connection;
 
-use super::desktop::{finished, say, server, variable};
+use super::desktop::{finished, server, variable};
+use crate::skipped::left_to_lane;
 use crate::support::{Output, Sandbox, login};
 
 /// A bus where nobody listens.
@@ -96,7 +97,7 @@ impl Bus {
     /// `None`, and said, where nobody has seen to it that there is a bus.
     fn start(place: &Path, services: &str) -> Option<Self> {
         if variable("VAULT_TEST_SECRET_SERVICE").is_none() {
-            say("skipped: VAULT_TEST_SECRET_SERVICE is not set");
+            left_to_lane("keyring");
             return None;
         }
         let config = place.join("bus.conf");

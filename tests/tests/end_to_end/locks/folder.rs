@@ -10,7 +10,8 @@ use vault_core::refresh::policy::RotationPolicy;
 use vault_tests::server::{Endpoint, ServerConfig, Stage};
 
 use super::fuse::Fuse;
-use crate::scene::{LIFETIME, LONG, Other, Scene, errors, pause, tell, wait_until};
+use crate::scene::{LIFETIME, LONG, Other, Scene, errors, pause, wait_until};
+use crate::skipped::lacking;
 
 #[test]
 fn a_folder_that_was_removed_and_made_again_is_one_lock_for_all() {
@@ -65,7 +66,7 @@ fn can_mount() -> bool {
     let tried = Command::new("unshare").args(["--mount", "true"]).status();
     let can = tried.is_ok_and(|status| status.success());
     if !can {
-        tell("not shown: mounting is not allowed here");
+        lacking("the right to mount");
     }
     can
 }

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::https::{Answer, Host};
 use super::{end, logged_in, program, run, tool};
+use crate::skipped::lacking;
 
-/// Without docker's own program there is nothing to see here; its protocol is
-/// tested by itself.
+/// The protocol is tested by itself where docker's own program is not there.
 fn is_there() -> bool {
     let found = std::process::Command::new("docker")
         .arg("--version")
@@ -18,6 +18,7 @@ fn is_there() -> bool {
 #[test]
 fn a_bound_registry_is_shown_the_token_and_no_other() {
     if !is_there() {
+        lacking("docker");
         return;
     }
     let (authority, sandbox) = logged_in();

@@ -9,6 +9,7 @@ use vault_tests::server::AuthorizationServer;
 
 use super::https::{Answer, Event, Host, Request};
 use super::{LONGER, end, have_short_lived_token, logged_in, program, run, tool};
+use crate::skipped::lacking;
 use crate::support::{Output, Sandbox};
 
 /// A cluster with one config map.
@@ -143,7 +144,7 @@ fn a_cluster_that_is_not_bound_or_not_said_gets_nothing() {
 fn setup_makes_a_user_that_works_and_takes_it_back() {
     let (authority, sandbox) = logged_in();
     if minor_version(&sandbox) < 28 {
-        // It has no option for all that has to be said.
+        lacking("kubectl 1.28 or newer, which can be set up");
         return;
     }
     let host = cluster(&authority);
@@ -183,4 +184,28 @@ fn setup_makes_a_user_that_works_and_takes_it_back() {
     }
     let users = end(kubectl(&sandbox, &["config", "get-users"]));
     assert!(!users.stdout.contains("vault-cli"), "{users:?}");
+}
+
+#[test]
+fn setup_names_the_version_that_it_needs_and_changes_nothing_before_that() {
+    let (_authority, sandbox) = logged_in();
+    run(&sandbox, &["bind", "cluster.example"]);
+    let bin = sandbox.home().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    // What Debian 12 has says this of itself, and then has no such options.
+    let old = "#!/bin/sh\n[ \"$1\" = version ] || { : > \"$HOME/asked\"; exit 1; }\n\
+               echo '{\"clientVersion\": {\"major\": \"1\", \"minor\": \"20\"}}'\n";
+    std::fs::write(bin.join("kubectl"), old).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(bin.join("kubectl"), mode).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = tool(&sandbox, program(&sandbox));
+    command
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .args(["setup", "kubectl", "--write"]);
+    let refused = end(command);
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("kubectl 1.20 "), "{refused:?}");
+    assert!(refused.stderr.contains("1.28"), "{refused:?}");
+    assert!(!sandbox.home().join("asked").exists());
 }

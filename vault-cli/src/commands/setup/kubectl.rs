@@ -3,8 +3,13 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::{Act, Done, Setup, quoted, unusable};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+
+/// The first 1.x whose `set-credentials` has options for all that has to be said.
+const FIRST: u32 = 28;
 
 /// The user's name in the kubeconfig.
 const USER: &str = "vault-cli";
@@ -38,6 +43,7 @@ pub(super) fn set_up(setup: &Setup<'_>) -> Result<Done, Failure> {
             notes: Vec::new(),
         });
     }
+    is_new_enough()?;
     kubectl(&set)?;
     Ok(Done {
         text: format!("kubectl's user {USER} asks this program\n"),
@@ -69,12 +75,34 @@ fn arguments(setup: &Setup<'_>) -> Vec<String> {
     arguments
 }
 
+/// What can't be told of a version is left to kubectl itself.
+fn is_new_enough() -> Result<(), Failure> {
+    let version = ["version", "--client", "-o", "json"].map(str::to_owned);
+    let said: Value = serde_json::from_str(&kubectl(&version)?).unwrap_or_default();
+    let minor = said["clientVersion"]["minor"].as_str().unwrap_or_default();
+    let minor = minor.trim_end_matches('+');
+    if !minor.parse().is_ok_and(|minor: u32| minor < FIRST) {
+        return Ok(());
+    }
+    let message = format!(
+        "kubectl 1.{minor} can't be told what a cluster's login needs; 1.{FIRST} is the first that can"
+    );
+    let hint = "nothing was changed; use a newer kubectl";
+    Err(Failure::new(
+        "settings_unusable",
+        Exit::Failed,
+        message,
+        hint,
+    ))
+}
+
 fn kubectl(arguments: &[String]) -> Result<String, Failure> {
     let run = Command::new("kubectl").args(arguments).output();
     let output = run.map_err(|error| unusable("the kubeconfig", error))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(unusable("the kubeconfig", said))
+    let said = String::from_utf8_lossy(&output.stderr);
+    let first = said.trim().lines().next().unwrap_or("kubectl fails");
+    Err(unusable("the kubeconfig", first))
 }

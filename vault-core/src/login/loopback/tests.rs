@@ -25,6 +25,16 @@ async fn listen_at(request: &LoginRequest) -> (Url, JoinHandle<Outcome>) {
     (url, waiting)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+fn lacking(what: &str) {
+    use std::io::Write;
+
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!ci, "this machine lacks {what}, and CI=true");
+    let said = format!("\nlacking: {what}\n");
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
+}
+
 async fn connect(url: &Url) -> TcpStream {
     TcpStream::connect(("127.0.0.1", url.port().unwrap()))
         .await
@@ -254,8 +264,9 @@ async fn the_address_is_the_one_that_was_registered() {
 
 #[tokio::test]
 async fn ipv6_and_both_addresses_of_localhost_are_listened_on() {
-    // Not every machine that runs tests has IPv6.
+    // Not every machine that runs tests has IPv6; one of CI has to.
     if TcpListener::bind("[::1]:0").await.is_err() {
+        lacking("IPv6");
         return;
     }
     let (url, waiting) = listen_at(&at("http://[::1]/callback")).await;
