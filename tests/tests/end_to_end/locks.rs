@@ -4,5 +4,5 @@
 
 mod file;
 mod folder;
-mod fuse;
+pub(crate) mod fuse;
 mod waiters;

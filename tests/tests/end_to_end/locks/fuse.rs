@@ -20,21 +20,21 @@ const ENOSYS: i32 = -38;
 const FOLDER: u32 = 0o040_700;
 
 /// The connection to the kernel.
-pub(super) struct Fuse(File);
+pub(crate) struct Fuse(File);
 
 impl Fuse {
-    pub(super) fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let mut options = File::options();
         Self(options.read(true).write(true).open("/dev/fuse").unwrap())
     }
 
     /// The descriptor, for the process that mounts.
-    pub(super) fn descriptor(&self) -> Stdio {
+    pub(crate) fn descriptor(&self) -> Stdio {
         self.0.try_clone().unwrap().into()
     }
 
     /// Answers, on a thread, until it is unmounted.
-    pub(super) fn answer(self) -> JoinHandle<()> {
+    pub(crate) fn answer(self) -> JoinHandle<()> {
         std::thread::spawn(move || {
             let mut kernel = self.0;
             let mut request = vec![0; 1 << 17];

@@ -1,6 +1,6 @@
 //! A login that is well, until a row harms it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -9,6 +9,8 @@ use vault_core::platform::store::{
 };
 use vault_tests::server::{AuthorizationServer, Endpoint, Fault, Rotation, ServerConfig};
 
+use crate::locks::fuse::Fuse;
+use crate::skipped::lacking;
 use crate::support::{Output, Sandbox};
 
 /// A fault: makes it, has it found under its code, and does what the hint says.
@@ -27,7 +29,10 @@ pub(super) struct Bench {
     /// Variables that are not set.
     pub(super) without: Vec<&'static str>,
     /// A program that starts the doctor, and its arguments.
-    pub(super) through: Vec<&'static str>,
+    pub(super) through: Vec<String>,
+    /// The program has a file system of the test on its standard input, which
+    /// it may mount.
+    pub(super) brings_fuse: bool,
 }
 
 impl Bench {
@@ -41,6 +46,7 @@ impl Bench {
             options: Vec::new(),
             without: Vec::new(),
             through: Vec::new(),
+            brings_fuse: false,
         };
         bench.sandbox.log_in(&bench.server, "default");
         bench.is_healthy();
@@ -70,6 +76,12 @@ impl Bench {
             }
         }
         command.args(&self.options).args(arguments);
+        if !self.brings_fuse {
+            return command.output().unwrap().into();
+        }
+        let fuse = Fuse::open();
+        command.stdin(fuse.descriptor());
+        let _answering = fuse.answer();
         command.output().unwrap().into()
     }
 
@@ -127,6 +139,34 @@ impl Bench {
         shell.env("PATH", format!("{folder}:/usr/bin:/bin"));
         let done: Output = shell.output().unwrap().into();
         assert_eq!(done.code(), Some(0), "{line}: {done:?}");
+    }
+
+    /// Has the doctor started by these words of a shell, in which `$0` is this
+    /// folder, in a place where it may mount; `false`, and said, where nobody
+    /// may.
+    pub(super) fn mounts(&mut self, words: &str, folder: &Path) -> bool {
+        let tried = Command::new("unshare").args(["--mount", "true"]).status();
+        if !tried.is_ok_and(|status| status.success()) {
+            lacking("the right to mount");
+            return false;
+        }
+        let words = format!("{words} && exec \"$@\"");
+        let folder = folder.to_str().unwrap();
+        let through = ["unshare", "--mount", "sh", "-c", &words, folder];
+        self.through = through.map(str::to_owned).to_vec();
+        true
+    }
+
+    /// Has the doctor find this folder on a small disk, with the file `ballast`
+    /// of the home beside what is in it, or as much of it as there is room for.
+    pub(super) fn mounts_small_disk(&mut self, size: &str, folder: &Path) -> bool {
+        let words = format!(
+            "copy=$(mktemp -d) && cp -a \"$0/.\" \"$copy\" && \
+             mount -t tmpfs -o mode=700,size={size} tmpfs \"$0\" && \
+             cp -a \"$copy/.\" \"$0\" && rm -r \"$copy\" && \
+             {{ ! [ -e \"$HOME/ballast\" ] || cp \"$HOME/ballast\" \"$0\" 2>/dev/null || :; }}"
+        );
+        self.mounts(&words, folder)
     }
 
     /// The file of the profile with this name.

@@ -72,6 +72,19 @@ pub(super) const ROWS: &[Row] = &[
         },
     },
     Row {
+        code: "VD406",
+        what: "the sealed file of another login lies in this one's place",
+        act: |bench| {
+            bench.sandbox.log_in(&bench.server, "other");
+            let sealed = bench.sandbox.sealed_file("default");
+            let before = fs::read(&sealed).unwrap();
+            fs::copy(bench.sandbox.sealed_file("other"), &sealed).unwrap();
+            let hint = bench.finds("VD406");
+            assert!(hint.contains("as they were together"), "{hint}");
+            fs::write(&sealed, before).unwrap();
+        },
+    },
+    Row {
         code: "VD408",
         what: "the store has lost the token item",
         act: |bench| {

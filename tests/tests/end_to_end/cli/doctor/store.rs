@@ -1,8 +1,11 @@
 //! Check 3: the store.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 
 use super::bench::{Bench, Row};
+use crate::skipped::lacking;
 use crate::support::Sandbox;
 
 pub(super) const ROWS: &[Row] = &[
@@ -30,6 +33,57 @@ pub(super) const ROWS: &[Row] = &[
             options(bench, &["--key-file"]);
             let key = bench.sandbox.key_file();
             bench.options.push(key.display().to_string());
+        },
+    },
+    Row {
+        code: "VD303",
+        what: "a session bus that never speaks",
+        act: |bench| {
+            // A new machine: nobody is logged in yet.
+            bench.sandbox = Sandbox::new();
+            let bus = bench.sandbox.home().join("bus");
+            let silent = UnixListener::bind(&bus).unwrap();
+            let named = format!("DBUS_SESSION_BUS_ADDRESS=unix:path={}", bus.display());
+            bench.through = vec!["env".to_owned(), named];
+            options(bench, &["--store", "secret-service"]);
+            let hint = bench.finds("VD303");
+            assert!(hint.contains("waits for somebody at a prompt"), "{hint}");
+            drop(silent);
+            // There is no other store to be had here than this one.
+            options(bench, &["--store", "encrypted-file"]);
+        },
+    },
+    Row {
+        code: "VD307",
+        what: "others may read the store's key",
+        act: |bench| {
+            let key = bench.sandbox.key_file();
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+            let hint = bench.finds("VD307");
+            assert!(hint.contains("permissions of what is named"), "{hint}");
+            let text = bench.run(&["doctor"]).stdout;
+            assert!(
+                text.contains(&format!("{} is open", key.display())),
+                "{text}"
+            );
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        },
+    },
+    Row {
+        code: "VD308",
+        what: "the store's own disk is full",
+        act: |bench| {
+            let items = bench.sandbox.state().join("vault-cli").join("items");
+            if !bench.mounts_small_disk("64k", &items) {
+                return;
+            }
+            let ballast = bench.sandbox.home().join("ballast");
+            fs::write(&ballast, vec![1; 1 << 17]).unwrap();
+            let hint = bench.finds("VD308");
+            assert!(hint.contains("what the store itself says"), "{hint}");
+            let text = bench.run(&["doctor"]).stdout;
+            assert!(text.contains("No space left"), "{text}");
+            fs::remove_file(&ballast).unwrap();
         },
     },
     Row {
@@ -105,7 +159,7 @@ fn options(bench: &mut Bench, options: &[&str]) {
 /// A login in the kernel's key ring, which is shared by all tests.
 struct InKeyRing;
 
-/// `None` where this kernel lets nobody use its key ring.
+/// `None`, and said, where this kernel lets nobody use its key ring.
 fn in_key_ring(bench: &mut Bench, token_length: usize) -> Option<InKeyRing> {
     bench
         .server
@@ -116,6 +170,7 @@ fn in_key_ring(bench: &mut Bench, token_length: usize) -> Option<InKeyRing> {
     let arguments = ["--profile", &profile, "--store", "keyutils"];
     let output = bench.sandbox.log_in_with(&bench.server, &arguments);
     if output.code() == Some(4) {
+        lacking("key rings in the kernel");
         options(bench, &[]);
         return None;
     }
