@@ -19,6 +19,7 @@ pub mod clock;
 pub mod counters;
 pub mod dirs;
 pub mod exit;
+#[doc(hidden)]
 pub mod fault;
 pub mod folder;
 pub mod harden;

@@ -131,12 +131,14 @@ impl Context {
     fn builder(&self, ca_cert: Option<&Path>, asks: Asks) -> Result<VaultBuilder, Problem> {
         let options = &self.options;
         let attended = terminal::is_attended();
+        let mut keychain = KeychainOptions::default();
+        keychain
+            .access_group
+            .clone_from(&options.keychain_access_group);
+        keychain.user_presence = options.keychain_user_presence;
         let mut builder = Vault::builder(&options.app)
             .user_agent(concat!("vault-cli/", env!("CARGO_PKG_VERSION")))
-            .keychain(KeychainOptions {
-                access_group: options.keychain_access_group.clone(),
-                user_presence: options.keychain_user_presence,
-            })
+            .keychain(keychain)
             .interaction(if attended {
                 Interaction::Allowed
             } else {

@@ -11,6 +11,9 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, RequestBuilder, Response};
 use url::Url;
 
+/// The very reqwest whose types stand here, for who would not keep the version in step.
+pub use reqwest;
+
 use crate::error::{Error, ErrorKind};
 use crate::http::{DPOP, DPOP_NONCE};
 use crate::oauth::challenge::Verdict;

@@ -40,6 +40,7 @@ pub mod enrolment;
 pub mod error;
 pub mod event;
 pub mod exit;
+#[doc(hidden)]
 pub mod fault;
 #[cfg(all(feature = "openid", any(fuzzing, test)))]
 #[doc(hidden)]

@@ -4,6 +4,8 @@ mod binding;
 mod blocking;
 mod inspection;
 mod request;
+#[cfg(test)]
+mod threads;
 
 pub use blocking::Blocking;
 pub use inspection::{InspectedToken, Inspection};

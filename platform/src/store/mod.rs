@@ -70,7 +70,7 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &'static [Self] = &[
         Self::Keychain,
         Self::ProtectedKeychain,
         Self::AndroidKeystore,
@@ -163,7 +163,8 @@ impl FromStr for StoreKind {
 
     fn from_str(name: &str) -> Result<Self, UnknownStoreKind> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|kind| kind.as_str() == name)
             .ok_or_else(|| UnknownStoreKind {
                 name: name.to_owned(),
@@ -317,6 +318,7 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
 
 /// Choices for items in Apple's data-protection keychain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KeychainOptions {
     /// The access group that new items go to (`TEAM.com.example.shared`), and
     /// the only one that is looked in. Without it a new item goes to the
@@ -409,7 +411,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_from_the_name_it_is_shown_by() {
-        for kind in StoreKind::ALL {
+        for &kind in StoreKind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
             let json = serde_json::to_string(&kind).expect("serializes");
             assert_eq!(json, format!("\"{kind}\""));
@@ -430,9 +432,9 @@ mod tests {
         let compiled_in = StoreKind::compiled_in();
         assert!(compiled_in.contains(&StoreKind::Memory));
         let foreign = StoreKind::ALL
-            .into_iter()
+            .iter()
             .filter(|kind| !compiled_in.contains(kind));
-        for kind in foreign {
+        for &kind in foreign {
             let error = open(kind, &StoreOptions::default()).expect_err("foreign");
             assert_eq!(error.kind, StoreErrorKind::Missing);
             assert_eq!(error.store, kind);

@@ -223,7 +223,7 @@ async fn a_bound_token_goes_with_a_proof_and_the_apis_nonce_is_learnt() {
 
 /// The next event, which has happened already or is about to.
 async fn next(events: &mut vault_core::event::Events) -> Event {
-    let event = tokio::time::timeout(Duration::from_secs(20), events.recv_direct());
+    let event = tokio::time::timeout(Duration::from_secs(20), events.next());
     event.await.expect("an event").unwrap()
 }
 

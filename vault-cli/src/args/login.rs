@@ -125,8 +125,12 @@ pub(crate) struct Confidential {
 }
 
 fn client_authentications() -> impl TypedValueParser<Value = ClientAuthentication> {
-    PossibleValuesParser::new(ClientAuthentication::ALL.map(ClientAuthentication::as_str))
-        .try_map(|name| name.parse::<ClientAuthentication>())
+    PossibleValuesParser::new(
+        ClientAuthentication::ALL
+            .iter()
+            .map(|method| method.as_str()),
+    )
+    .try_map(|name| name.parse::<ClientAuthentication>())
 }
 
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ use vault_core::platform::store::StoreKind;
 use vault_core::refresh::policy::RotationPolicy;
 
 pub(super) fn store_kinds() -> impl TypedValueParser<Value = StoreKind> {
-    PossibleValuesParser::new(StoreKind::ALL.map(StoreKind::as_str))
+    PossibleValuesParser::new(StoreKind::ALL.iter().map(|kind| kind.as_str()))
         .try_map(|name| name.parse::<StoreKind>())
 }
 

@@ -44,7 +44,7 @@ pub enum ClientAuthentication {
 
 impl ClientAuthentication {
     /// Every method.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: &'static [Self] = &[
         Self::ClientSecretBasic,
         Self::ClientSecretPost,
         Self::PrivateKeyJwt,
@@ -75,7 +75,8 @@ impl FromStr for ClientAuthentication {
     /// [`ErrorKind::InvalidInput`] for a name that is none of these.
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|method| method.as_str() == name)
             .ok_or_else(|| {
                 Error::new(
