@@ -82,4 +82,6 @@ mod documents {
     mod guide {}
     #[doc = include_str!("../../README.md")]
     mod readme {}
+    #[doc = include_str!("../README.md")]
+    mod the_crates_readme {}
 }
