@@ -27,6 +27,7 @@ use crate::proof::prove;
 use crate::record::{Described, LoginSettings};
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::refresh::policy::RotationPolicy;
+use crate::refresh::refresher::Caller;
 use crate::storage::{self, SealedReading, Storage};
 use crate::token::RefreshToken;
 
@@ -129,20 +130,33 @@ pub(crate) async fn log_in(
     profile: &Arc<Profile>,
     request: &LoginRequest,
     interaction: Arc<dyn LoginInteraction>,
+    mut caller: Caller,
 ) -> Result<LoginReport> {
     let storage = profile.storage_for_login()?;
     prove_store(profile, &storage).await?;
     let deadline = Instant::now() + request.timeout.unwrap_or(LoginRequest::BROWSER_TIMEOUT);
-    let _login_lock =
-        match wait_for_turn(profile, &storage, request, &*interaction, deadline).await? {
-            Turn::Mine(lock) => lock,
-            Turn::Served(report) => return Ok(report),
-        };
+    let turn = wait_for_turn(profile, &storage, request, &*interaction, deadline);
+    let _login_lock = match unless_given_up(&mut caller, turn).await? {
+        Turn::Mine(lock) => lock,
+        Turn::Served(report) => return Ok(report),
+    };
     let storage = as_it_stands_now(profile, storage).await?;
     storage.shared.login_begins();
-    let made = make_login(profile, &storage, request, &*interaction).await;
+    let made = make_login(profile, &storage, request, &*interaction, &mut caller).await;
     storage.shared.login_ended(made.is_ok());
     made
+}
+
+/// What waits for a person, as long as the caller waits.
+async fn unless_given_up<T>(
+    caller: &mut Caller,
+    waiting: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        done = waiting => done,
+        () = caller.gone() => Err(Error::new(ErrorKind::AccessDenied, "the login was given up")),
+    }
 }
 
 async fn make_login(
@@ -150,6 +164,7 @@ async fn make_login(
     storage: &Arc<Storage>,
     request: &LoginRequest,
     interaction: &dyn LoginInteraction,
+    caller: &mut Caller,
 ) -> Result<LoginReport> {
     let known = profile.settings.known_servers.find(&request.issuer);
     let request = &known.map_or_else(|| request.clone(), |server| server.adapt(request));
@@ -173,8 +188,8 @@ async fn make_login(
         clock: profile.settings.clock.as_ref(),
     });
     let prover = prover.as_ref();
-    let LoggedIn { mut tokens, claims } =
-        login::run(&http, &endpoints, request, &client, interaction, prover).await?;
+    let person = login::run(&http, &endpoints, request, &client, interaction, prover);
+    let LoggedIn { mut tokens, claims } = unless_given_up(caller, person).await?;
     let sent_at = Stamp::from(&profile.now());
     let refresh_token = tokens.refresh_token.take().ok_or_else(|| {
         Error::new(

@@ -192,7 +192,9 @@ impl Session {
     }
 
     /// Logs in, or again: tells the user through `interaction` what to do,
-    /// which may take its time there, and ask for tokens.
+    /// which may take its time there, and ask for tokens. A future that is
+    /// dropped while the user is waited for ends the login; one that is dropped
+    /// later does not tear it apart.
     ///
     /// # Errors
     ///
@@ -203,8 +205,8 @@ impl Session {
         interaction: Arc<dyn LoginInteraction>,
     ) -> Result<LoginReport> {
         let profile = self.profile.clone();
-        run_aside(async move {
-            let report = enrolment::log_in(&profile, &request, interaction).await?;
+        run_aside(async move |caller| {
+            let report = enrolment::log_in(&profile, &request, interaction, caller).await?;
             profile.tell(EventKind::LoggedIn);
             revocations::retry(&profile, true).await;
             Ok(report)

@@ -1,11 +1,16 @@
-//! Callers that give up in the middle of a refresh: it is finished without
-//! them, and its token is there for the next.
+//! Callers that give up. In the middle of a refresh: it is finished without
+//! them, and its token is there for the next. While a person is waited for: the
+//! login is over.
 
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use vault_core::ErrorKind;
+use url::Url;
+use vault_core::login::{DeviceAuthorization, LoginInteraction, LoginRequest};
 use vault_core::refresh::policy::RotationPolicy;
-use vault_tests::server::{Endpoint, ServerConfig, Stage};
+use vault_core::{Error, ErrorKind};
+use vault_tests::server::{DEFAULT_CLIENT_ID, Endpoint, ServerConfig, Stage, browser};
 
 use crate::scene::{LONG, Scene};
 
@@ -100,4 +105,54 @@ fn a_caller_whose_deadline_passes_goes_and_the_refresh_goes_on() {
     assert!(hold.wait_for(1, LONG), "the server has rotated");
     drop(hold);
     is_finished_without_its_caller(&scene);
+}
+
+/// Tells which address it is to open.
+struct Person(Mutex<mpsc::Sender<Url>>);
+
+impl LoginInteraction for Person {
+    fn open_url(&self, url: &Url) -> Result<(), Error> {
+        self.0.lock().unwrap().send(url.clone()).unwrap();
+        Ok(())
+    }
+
+    fn show_device_code(&self, _: &DeviceAuthorization) {
+        panic!("the browser's flow has no code");
+    }
+}
+
+#[test]
+fn a_login_that_is_dropped_ends_and_another_can_be_made_at_once() {
+    let scene = scene();
+    let vault = scene.vault(RotationPolicy::strict());
+    let session = vault.session("default").unwrap();
+    let request = LoginRequest::new(scene.server.issuer(), DEFAULT_CLIENT_ID);
+    let (person, opened) = mpsc::channel();
+    let person = Arc::new(Person(Mutex::new(person)));
+    let opened = Arc::new(Mutex::new(opened));
+    let url = move || opened.lock().unwrap().recv_timeout(LONG).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let abandoned = runtime.unwrap().block_on(async {
+        let next = url.clone();
+        tokio::select! {
+            ended = session.login(request.clone(), person.clone()) => panic!("{ended:?}"),
+            url = tokio::task::spawn_blocking(next) => url.unwrap(),
+        }
+    });
+    assert!(vault_core::exit::rest(LONG), "the login goes on");
+    let (_, redirect) = abandoned
+        .query_pairs()
+        .find(|(name, _)| name == "redirect_uri")
+        .unwrap();
+    let redirect = Url::parse(&redirect).unwrap();
+    let address = redirect.socket_addrs(|| None).unwrap()[0];
+    assert!(TcpStream::connect(address).is_err(), "somebody listens");
+
+    // The login before works as it did.
+    session.blocking().access_token().unwrap();
+    let browser = std::thread::spawn(move || browser::follow(url().as_str()));
+    session.blocking().login(request, person).unwrap();
+    browser.join().unwrap().unwrap();
+    // The scene's own, and this one.
+    assert_eq!(scene.server.counts().logins, 2);
 }

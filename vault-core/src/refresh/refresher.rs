@@ -78,21 +78,38 @@ pub(crate) fn panicked() -> Error {
     )
 }
 
+/// Tells work whether anybody still waits for it.
+#[derive(Debug)]
+pub(crate) struct Caller(oneshot::Receiver<()>);
+
+impl Caller {
+    /// Ends when the caller does not wait any more.
+    pub(crate) async fn gone(&mut self) {
+        // Nothing is sent: the other end goes with the caller.
+        (&mut self.0).await.ok();
+    }
+}
+
 /// Runs work that calls back into the application, on a thread of its own: a
 /// callback may take as long as a person does, and may ask for a token itself.
 /// On the refresher's thread it would hold up every other refresh, and wait
-/// for itself. The work goes on if the caller does not wait.
-pub(crate) async fn run_aside<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
+/// for itself. Whether the work goes on if the caller does not wait is its own
+/// decision.
+pub(crate) async fn run_aside<T: Send + 'static, W>(
+    work: impl FnOnce(Caller) -> W + Send + 'static,
+) -> Result<T>
+where
+    W: Future<Output = Result<T>> + Send + 'static,
+{
     let runtime = runtime()?;
+    let (_waiting, caller) = oneshot::channel();
     let (reply, answer) = oneshot::channel();
     let at_work = AtWork::begin();
     std::thread::Builder::new()
         .name("vault-login".to_owned())
         .stack_size(THREAD_STACK)
         .spawn(move || {
-            let done = runtime.block_on(work);
+            let done = runtime.block_on(work(Caller(caller)));
             drop(runtime);
             wipe_thread_stack();
             drop((reply.send(done), at_work));
