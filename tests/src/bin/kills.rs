@@ -2,8 +2,8 @@
 //! a login that need not be lost. See [`vault_tests::kills`].
 //!
 //! ```text
-//! kills [--runs N] [--quick] [--at-most N] [--point NAME] [--seed N] [--chance N] [--json]
-//!     [--store KIND] [--token-length BYTES]
+//! kills [--runs N] [--quick] [--at-most N] [--work NAME] [--point NAME] [--seed N]
+//!     [--chance N] [--json] [--store KIND] [--token-length BYTES]
 //! ```
 //!
 //! Exit status: 0 if all is as promised, 1 if not, 2 for usage.
@@ -25,8 +25,8 @@ fn main() -> Result<ExitCode, Failure> {
         None => {
             writeln!(
                 std::io::stderr(),
-                "usage: kills [--runs N] [--quick] [--at-most N] [--point NAME] [--seed N] \
-                 [--chance N] [--json] [--store KIND] [--token-length BYTES]"
+                "usage: kills [--runs N] [--quick] [--at-most N] [--work NAME] [--point NAME] \
+                 [--seed N] [--chance N] [--json] [--store KIND] [--token-length BYTES]"
             )?;
             Ok(ExitCode::from(2))
         }
@@ -41,6 +41,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         store: StoreKind::EncryptedFile,
         token_length: 64,
         point: None,
+        work: None,
         chance: None,
         json: false,
         seed: u64::from_le_bytes(vault_core::platform::random::bytes()),
@@ -55,6 +56,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
             "--at-most" => options.at_most = Some(arguments.next()?.parse().ok()?),
             "--store" => options.store = arguments.next()?.parse().ok()?,
             "--token-length" => options.token_length = arguments.next()?.parse().ok()?,
+            "--work" => options.work = Some(arguments.next()?),
             "--point" => options.point = Some(arguments.next()?),
             "--seed" => options.seed = arguments.next()?.parse().ok()?,
             "--chance" => options.chance = Some(arguments.next()?.parse().ok()?),

@@ -1,4 +1,5 @@
-//! Kill -9, and power loss, at every point of a refresh, a login and a logout.
+//! Kill -9, and power loss, at every point of a refresh, a login, a logout, a move to another store
+//! and a change of the hosts that a login is bound to.
 //!
 //! First each scenario runs once undisturbed and notes the fault points that it passes
 //! ([`vault_core::fault`]). Then, many times for each of them and in random order, a process of its

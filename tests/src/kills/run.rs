@@ -1,6 +1,8 @@
 //! One run: a process is ended at a point, another goes on, and what it gets is compared with what
 //! is promised.
 
+mod binding;
+
 use std::io::BufRead;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -143,6 +145,7 @@ pub fn run(scenario: &Scenario, point: &Point, chance: u64) -> Result<Finding, F
         Work::Login => judge.after_login()?,
         Work::Logout => judge.after_logout()?,
         Work::Migrate => judge.after_migration(chance)?,
+        Work::Bind | Work::Unbind => judge.after_binding()?,
     };
     // Else what is still written would be left behind by the folder's removal.
     scene.settle()?;

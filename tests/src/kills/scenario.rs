@@ -24,7 +24,14 @@ pub enum Work {
     Logout,
     /// A move to another store.
     Migrate,
+    /// A login is bound to a second host.
+    Bind,
+    /// It is taken from the second of two hosts.
+    Unbind,
 }
+
+/// The hosts that a login is bound to, or to the first of them.
+pub const HOSTS: [&str; 2] = ["kept.example", "second.example"];
 
 /// What the server does with a token that comes again, and what the vault knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,6 +181,22 @@ impl Scenario {
             },
             Work::Logout => Act::Logout,
             Work::Migrate => Act::Migrate { to: OTHER },
+            Work::Bind => Act::Bind {
+                host: HOSTS[1].to_owned(),
+            },
+            Work::Unbind => Act::Unbind {
+                host: HOSTS[1].to_owned(),
+            },
+        }
+    }
+
+    /// The hosts that the login is bound to before the work and after it.
+    #[must_use]
+    pub fn bound(&self) -> [&'static [&'static str]; 2] {
+        match self.work {
+            Work::Bind => [&HOSTS[..1], &HOSTS],
+            Work::Unbind => [&HOSTS, &HOSTS[..1]],
+            _ => [&[], &[]],
         }
     }
 
@@ -192,7 +215,7 @@ impl Scenario {
         match self.work {
             Work::Refresh => EXPIRED,
             Work::RefreshAhead => DUE,
-            Work::Login | Work::Logout | Work::Migrate => Duration::ZERO,
+            _ => Duration::ZERO,
         }
     }
 
@@ -244,6 +267,11 @@ impl Scenario {
                 ("file.folder:renamed", Phase::Renamed),
                 ("file.folder:durable", Phase::Committed),
             ],
+            Work::Bind | Work::Unbind => &[
+                ("alteration.before:Commit", Phase::Before),
+                ("file.sealed:renamed", Phase::Renamed),
+                ("file.sealed:durable", Phase::Committed),
+            ],
         }
     }
 
@@ -279,8 +307,8 @@ impl Scenario {
             (phase, _) => phase,
         };
         match (self.work, phase, self.server) {
-            // The login goes on, in one store or the other.
-            (Work::Migrate, ..) => &[Recovered],
+            // The login goes on, in one store or the other, bound to these hosts or those.
+            (Work::Migrate | Work::Bind | Work::Unbind, ..) => &[Recovered],
             (Work::Login | Work::Logout, Phase::Renamed, _) => &[Recovered, Done],
             (Work::Login | Work::Logout, Phase::Committed, _) => &[Done],
             (Work::Login | Work::Logout, ..) => &[Recovered],
@@ -319,6 +347,8 @@ impl Scenario {
             Work::Login => "login",
             Work::Logout => "logout",
             Work::Migrate => "migrate",
+            Work::Bind => "bind",
+            Work::Unbind => "unbind",
         }
     }
 

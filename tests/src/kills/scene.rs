@@ -64,6 +64,11 @@ impl Scene {
         };
         let mut scene = Self::made(config, scenario.policy(), scenario.store)?;
         scene.place.pinned = scenario.work == Work::Migrate;
+        let session = scene.place.open()?;
+        for host in scenario.bound()[0] {
+            session.blocking().bind(&host.parse()?)?;
+        }
+        scene.settle()?;
         Ok(scene)
     }
 

@@ -148,6 +148,16 @@ pub enum Act {
         /// Which.
         to: StoreKind,
     },
+    /// Binds the login to a host.
+    Bind {
+        /// Its name.
+        host: String,
+    },
+    /// Takes that back.
+    Unbind {
+        /// Its name.
+        host: String,
+    },
     /// Ends the process normally while another of its threads has asked for a token and the server
     /// has not answered.
     ExitInFlight,
@@ -314,6 +324,14 @@ impl Act {
             }
             Self::Logout => Report::of(blocking.logout(true), |_| None),
             Self::Migrate { to } => Report::of(blocking.migrate(*to), |_| None),
+            Self::Bind { host } => {
+                Report::of(host.parse().and_then(|host| blocking.bind(&host)), |_| None)
+            }
+            Self::Unbind { host } => {
+                Report::of(host.parse().and_then(|host| blocking.unbind(&host)), |_| {
+                    None
+                })
+            }
             Self::ExitInFlight => {
                 let asking = session.clone();
                 std::thread::spawn(move || asking.blocking().access_token());

@@ -61,7 +61,7 @@ pub(crate) async fn alter(
     if !alter(record)? {
         return Ok(false);
     }
-    let point = fault::Around::new("alteration", &"Commit");
+    let point = fault::Around::new("alteration", &format_args!("Commit"));
     point.before();
     storage.shared.begin_change();
     let committed = claim.write_sealed(&storage);
