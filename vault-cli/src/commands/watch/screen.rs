@@ -2,7 +2,9 @@
 //! echo, and the way back, however the program ends.
 
 use std::io::{self, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{panic, thread};
 
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
@@ -15,6 +17,9 @@ use crate::signals;
 /// Held while something is written to the terminal, and for good once a signal
 /// has given it back: nothing is drawn over the shell's lines.
 static WRITING: Mutex<()> = Mutex::new(());
+
+/// Set by a panic of any thread: it has given the terminal back.
+static PANICKED: AtomicBool = AtomicBool::new(false);
 
 fn writing() -> MutexGuard<'static, ()> {
     WRITING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -33,11 +38,16 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal. A panic gives it back before it tells of itself.
+    /// Takes the terminal. A panic of any thread gives it back before it tells
+    /// of itself.
     pub(super) fn enter() -> io::Result<Self> {
         let _writing = writing();
         restore_at_signal();
-        match ratatui::try_init() {
+        restore_at_panic();
+        let taken = enable_raw_mode()
+            .and_then(|()| execute!(stdout(), EnterAlternateScreen))
+            .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        match taken {
             Ok(terminal) => Ok(Self { terminal }),
             Err(error) => {
                 give_back();
@@ -46,8 +56,12 @@ impl Screen {
         }
     }
 
+    /// Fails once another thread has panicked: what it said is to be read.
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         let _writing = writing();
+        if PANICKED.load(Ordering::SeqCst) {
+            return Err(io::Error::other("a thread of this program has panicked"));
+        }
         if self.terminal.size()? != self.terminal.current_buffer_mut().area.as_size() {
             execute!(stdout(), Clear(ClearType::All))?;
             self.renew()?;
@@ -88,9 +102,27 @@ impl Drop for Screen {
     }
 }
 
+fn restore_at_panic() {
+    let drawing = thread::current().id();
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        {
+            // The thread that draws may hold it already.
+            let _writing = (thread::current().id() != drawing).then(writing);
+            PANICKED.store(true, Ordering::SeqCst);
+            give_back();
+        }
+        tell(panicked);
+    }));
+}
+
 fn restore_at_signal() {
     signals::before_the_end(Box::new(|| {
         std::mem::forget(writing());
         give_back();
     }));
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;
