@@ -26,6 +26,8 @@ mod issuers;
 #[cfg(target_os = "linux")]
 mod keyutils;
 mod logins;
+#[cfg(target_os = "linux")]
+mod looks;
 mod main_path;
 mod passphrase;
 mod revocations;
