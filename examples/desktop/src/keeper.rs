@@ -155,7 +155,7 @@ impl Work {
                         self.note(done);
                     }
                 }
-                Ok(event) = self.events.recv_direct() => {
+                Some(event) = self.events.next() => {
                     self.told.push(event);
                     if self.told.len() > EVENTS {
                         self.told.remove(0);
