@@ -11,6 +11,7 @@
 //!
 //! The window draws what it is given and sends wishes; all that can take time is
 //! done by the [`keeper`] on a thread of its own.
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod keeper;
 mod looks;

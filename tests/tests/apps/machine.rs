@@ -2,6 +2,7 @@
 //! what it is to open.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -33,11 +34,12 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// `None`, and said, where this lane is not asked for.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     pub(crate) fn new() -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
         let Some(apps) = std::env::var_os("VAULT_TEST_APPS") else {
-            eprintln!("skipped: VAULT_TEST_APPS does not say where the apps are");
+            // Past the harness, which hides what a test prints that passes.
+            let line = b"\nskipped: it is for `tests/run apps`\n";
+            drop(std::io::stderr().write_all(line));
             return None;
         };
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

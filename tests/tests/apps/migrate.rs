@@ -4,9 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use vault_tests::server::{AuthorizationServer, DEFAULT_CLIENT_ID, Endpoint, Fault, ServerConfig};
+use rustix::process::Signal;
+use vault_tests::server::{
+    AuthorizationServer, DEFAULT_CLIENT_ID, Endpoint, Fault, ServerConfig, Stage,
+};
 
-use crate::machine::Machine;
+use crate::machine::{LONG, Machine};
 use crate::running::Running;
 
 const APPLICATION: &str = "com.example.migrated";
@@ -18,6 +21,10 @@ fn migrate(
     profile: &str,
     from: &[&str],
 ) -> (Option<i32>, String) {
+    start(machine, server, profile, from).end()
+}
+
+fn start(machine: &Machine, server: &AuthorizationServer, profile: &str, from: &[&str]) -> Running {
     let mut command = machine.app("migrate");
     command
         .args(["--application", APPLICATION, "--profile", profile])
@@ -28,7 +35,7 @@ fn migrate(
             DEFAULT_CLIENT_ID,
         ])
         .args(from);
-    Running::start(command).end()
+    Running::start(command)
 }
 
 /// A file as an app might have written it, with the token of a living login.
@@ -54,7 +61,17 @@ fn a_token_in_a_file_moves_and_a_failure_in_between_loses_nothing() {
     let move_it =
         |server: &AuthorizationServer| migrate(&machine, server, "default", &["file", &file]);
 
-    // Before the vault has anything: the server can't be reached.
+    // Killed before the vault has anything.
+    let hold = server.hold(Endpoint::OpenIdMetadata, Stage::Arrived);
+    let killed = start(&machine, &server, "default", &["file", &file]);
+    assert!(hold.wait_for(1, LONG), "it asks where to send the token");
+    killed.signal(Signal::KILL);
+    let (code, said) = killed.end();
+    assert_eq!(code, None, "{said}");
+    assert_eq!(fs::read_to_string(&aside).unwrap(), contents);
+    drop(hold);
+
+    // The same, because the server can't be reached.
     server.stop_listening();
     let (code, said) = move_it(&server);
     assert_eq!(code, Some(1), "{said}");
@@ -121,39 +138,55 @@ fn what_can_not_be_moved_is_left_as_it_is() {
     assert_eq!(server.counts().refreshes_ok, 1);
 }
 
+/// Makes an entry as the crate `keyring` does.
+fn keep_in_keyring(user: &str, token: &str) {
+    let label = format!("keyring:{user}@{SERVICE}");
+    let mut store = Command::new("secret-tool")
+        .args(["store", "--label", &label])
+        .args(["service", SERVICE, "username", user])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = store.stdin.take().unwrap();
+    input.write_all(token.as_bytes()).unwrap();
+    drop(input);
+    assert!(store.wait().unwrap().success());
+}
+
+/// The entries of the old app, as `secret-tool` lists them.
+fn entries() -> String {
+    let found = Command::new("secret-tool")
+        .args(["search", "--all", "service", SERVICE])
+        .output()
+        .unwrap();
+    String::from_utf8(found.stdout).unwrap()
+}
+
 #[test]
 fn a_token_in_a_keyring_entry_moves() {
     let Some(machine) = Machine::new() else {
         return;
     };
     let server = AuthorizationServer::start(ServerConfig::default());
-    // As the crate `keyring` names its items.
-    let old = ["service", SERVICE, "username", "alice"];
-    let mut store = Command::new("secret-tool")
-        .args(["store", "--label", "keyring:alice@com.example.old"])
-        .args(old)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
     let token = server.issue_login().refresh_token;
-    store
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(token.as_bytes())
-        .unwrap();
-    assert!(store.wait().unwrap().success());
+    // An earlier call has set it aside, and ended before it removed the first.
+    for user in ["alice", "alice.migrating"] {
+        keep_in_keyring(user, &token);
+    }
 
     let from = ["keyring", SERVICE, "alice"];
     let (code, said) = migrate(&machine, &server, "keyring", &from);
     assert_eq!(code, Some(0), "{said}");
-    let left = Command::new("secret-tool")
-        .args(["search", "--all", "service", SERVICE])
-        .output()
-        .unwrap();
-    assert!(left.stdout.is_empty(), "{left:?}");
+    assert_eq!(entries(), "");
     let counts = server.counts();
     assert_eq!((counts.refreshes_ok, counts.reuse_detected), (1, 0));
     assert!(!server.is_current_refresh_token(&token), "it was spent");
-    assert_eq!(server.living_logins(), 1);
+
+    // The whole way, with nothing set aside before.
+    let token = server.issue_login().refresh_token;
+    keep_in_keyring("bob", &token);
+    let (code, said) = migrate(&machine, &server, "bob", &["keyring", SERVICE, "bob"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!server.is_current_refresh_token(&token), "it was spent");
+    assert_eq!((server.living_logins(), entries()), (2, String::new()));
 }
