@@ -43,7 +43,7 @@ const CONNECTION_TIME: Duration = Duration::from_secs(5);
 /// How many connections are served at once.
 const CONNECTIONS: usize = 32;
 
-/// How long the right redirect may still come after a doubtful one.
+/// The usual [`grace`](Listener::grace).
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A listener for one redirect.
@@ -53,6 +53,8 @@ pub(super) struct Listener {
     /// The other address of `localhost`.
     second: Option<TcpListener>,
     redirect_uri: Url,
+    /// How long the right redirect may still come after a doubtful one.
+    grace: Duration,
 }
 
 impl Listener {
@@ -82,6 +84,7 @@ impl Listener {
                 listener,
                 second: None,
                 redirect_uri,
+                grace: GRACE,
             });
         };
         let (first, second) = own_addresses(uri)?;
@@ -105,6 +108,7 @@ impl Listener {
             listener,
             second,
             redirect_uri,
+            grace: GRACE,
         })
     }
 
@@ -145,7 +149,7 @@ impl Listener {
                     Ok(Served::Code(code, browser)) => return Ok((code, browser)),
                     Ok(Served::Refused(error)) => return Err(error),
                     Ok(Served::Doubtful(error)) => {
-                        doubt.get_or_insert((error, Instant::now() + GRACE));
+                        doubt.get_or_insert((error, Instant::now() + self.grace));
                     }
                     Ok(Served::Nothing) | Err(_) => {}
                 },
