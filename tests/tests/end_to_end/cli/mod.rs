@@ -14,6 +14,8 @@ mod contract;
 mod doctor;
 mod end_session;
 #[cfg(target_os = "linux")]
+mod error_lines;
+#[cfg(target_os = "linux")]
 mod exec;
 #[cfg(target_os = "linux")]
 mod files;
