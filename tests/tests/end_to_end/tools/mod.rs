@@ -1,6 +1,7 @@
 //! Other people's tools with tokens of the vault: the real programs, against
 //! hosts that demand a token. The lane `cli` brings what they need.
 
+mod bazel;
 mod cargo;
 mod curl;
 mod docker;
