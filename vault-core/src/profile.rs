@@ -12,7 +12,7 @@ use std::time::Duration;
 use vault_platform::clock::Now;
 use vault_platform::exit::ForkMark;
 use vault_platform::folder::{FolderOptions, StateFolder};
-use vault_platform::store::{StoreError, StoreKind, StoreWorker};
+use vault_platform::store::{SecretStore, StoreError, StoreKind, StoreWorker};
 
 use self::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +24,7 @@ use crate::oauth::dpop::Learnt;
 use crate::record::{Asked, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::protocol::Failure;
 use crate::settings::Settings;
+use crate::storage::items::{Claims, KeyItems};
 use crate::storage::{self, Names, SealedReading, Storage};
 
 /// One profile within this process.
@@ -304,24 +305,37 @@ impl Profile {
     ) -> Result<Option<KeyItem>> {
         let interaction = self.settings.interaction;
         let deadline = self.settings.unlock_and_call_deadline();
-        let item = storage::key_item_name(&self.names)?;
-        let values = match waiting {
-            Waiting::Thread => worker.call_within(deadline, "read", move |store| {
-                storage::unlock_and_read(store, &item, interaction)
-            })?,
-            Waiting::Task => {
-                let call =
-                    worker.call(move |store| storage::unlock_and_read(store, &item, interaction));
-                match tokio::time::timeout(deadline, call).await {
-                    Ok(values) => values.map_err(|error: StoreError| error)?,
-                    Err(_) => return Err(storage::hung(worker.store().as_ref(), "read")),
-                }
-            }
+        let key = storage::key_item_name(&self.names)?;
+        let token = storage::token_item_name(&self.names)?;
+        let read = move |store: &dyn SecretStore| {
+            KeyItems::unlock_and_read(store, &key, &token, interaction)
+        };
+        let items = match waiting {
+            Waiting::Thread => worker.call_within(deadline, "read", read)?,
+            Waiting::Task => match tokio::time::timeout(deadline, worker.call(read)).await {
+                Ok(items) => items.map_err(|error: StoreError| error)?,
+                Err(_) => return Err(storage::hung(worker.store().as_ref(), "read")),
+            },
         };
         match storage {
-            Some(storage) => storage.choose_key_item(values),
-            None => storage::choose_key_item(values, |_| true),
+            Some(storage) => storage.choose_key_item(items),
+            None => {
+                let here = self.folder_path();
+                items.choose(|item| Claims {
+                    is_sealed_here: false,
+                    is_of_this_folder: item.path == here,
+                    lives: true,
+                })
+            }
         }
+    }
+
+    /// Where the folder lies, or would lie, as a key item names it; `None` in
+    /// memory.
+    pub(crate) fn folder_path(&self) -> Option<String> {
+        let (root, names) = (self.settings.root.as_ref()?, &self.names);
+        let path = root.join(&names.application).join(&names.profile);
+        Some(storage::path_text(&path))
     }
 
     // The look.
@@ -374,10 +388,7 @@ impl Profile {
         match self.read_key(&worker, None, waiting).await? {
             None => Ok(None),
             Some(key) => {
-                let root = self.settings.root.as_ref();
-                let here =
-                    root.map(|root| root.join(&self.names.application).join(&self.names.profile));
-                let here = here.as_deref().map(storage::path_text);
+                let here = self.folder_path();
                 match key.path {
                     Some(elsewhere) if Some(&elsewhere) != here.as_ref() => Err(Error::new(
                         ErrorKind::KeptElsewhere,

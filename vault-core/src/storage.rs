@@ -4,6 +4,8 @@
 //! store is called on its own thread, because it may be slow, ask a person or
 //! hang.
 
+pub(crate) mod items;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,9 +16,10 @@ use vault_platform::lock::LockFile;
 use vault_platform::sealed_file::{self, SealedFileError};
 use vault_platform::secret::SecretBytes;
 use vault_platform::store::{
-    Interaction, ItemName, SecretStore, StoreError, StoreErrorKind, StoreKind, StoreWorker,
+    ItemName, SecretStore, StoreError, StoreErrorKind, StoreKind, StoreWorker,
 };
 
+use self::items::{Claims, KeyItems};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
 use crate::record::{
@@ -109,7 +112,7 @@ impl Storage {
     // The store.
 
     fn token_item_name(&self) -> Result<ItemName> {
-        Ok(ItemName::new(&self.names.application, &self.names.profile)?)
+        token_item_name(&self.names)
     }
 
     fn key_item_name(&self) -> Result<ItemName> {
@@ -139,15 +142,42 @@ impl Storage {
         Ok(self.store.call(move |store| store.delete(&item)).await?)
     }
 
-    /// Reads the key item; of several, the one that fits this folder.
+    /// Reads the key item; of several, the one that fits this folder best.
     pub(crate) async fn key_item(&self) -> Result<Option<KeyItem>> {
-        let values = self.read_store(self.key_item_name()?).await?;
-        self.choose_key_item(values)
+        self.choose_key_item(self.key_items().await?)
     }
 
-    pub(crate) fn choose_key_item(&self, values: Vec<SecretBytes>) -> Result<Option<KeyItem>> {
-        choose_key_item(values, |item| {
-            self.has_sealed(item.login) && self.is_buried(item.login).is_ok_and(|buried| !buried)
+    /// Reads the key item of this login, which may have ended.
+    pub(crate) async fn key_item_of(&self, login: LoginId) -> Result<Option<KeyItem>> {
+        let items = self.key_items().await?;
+        let found = items.choose(|item| Claims {
+            is_sealed_here: item.login == login,
+            is_of_this_folder: true,
+            lives: true,
+        })?;
+        Ok(found.filter(|item| item.login == login))
+    }
+
+    async fn key_items(&self) -> Result<KeyItems> {
+        let (key, token) = (self.key_item_name()?, self.token_item_name()?);
+        let call = self
+            .store
+            .call(move |store| KeyItems::read(store, &key, &token));
+        match tokio::time::timeout(self.store_deadline, call).await {
+            Ok(items) => Ok(items?),
+            Err(_) => Err(hung(self.store.store().as_ref(), "read")),
+        }
+    }
+
+    pub(crate) fn choose_key_item(&self, items: KeyItems) -> Result<Option<KeyItem>> {
+        let here = self.folder.path().map(path_text);
+        items.choose(|item| {
+            let lives = self.is_buried(item.login).is_ok_and(|buried| !buried);
+            Claims {
+                is_sealed_here: lives && self.has_sealed(item.login),
+                is_of_this_folder: item.path == here,
+                lives,
+            }
         })
     }
 
@@ -487,43 +517,15 @@ pub(crate) fn path_text(path: &Path) -> String {
     path.display().to_string()
 }
 
+pub(crate) fn token_item_name(names: &Names) -> Result<ItemName> {
+    Ok(ItemName::new(&names.application, &names.profile)?)
+}
+
 pub(crate) fn key_item_name(names: &Names) -> Result<ItemName> {
     Ok(ItemName::new(
         &names.application,
         format!("{}#key", names.profile),
     )?)
-}
-
-/// Reads a key item: of several, the first that `fits`, or the first.
-pub(crate) fn choose_key_item(
-    values: Vec<SecretBytes>,
-    fits: impl Fn(&KeyItem) -> bool,
-) -> Result<Option<KeyItem>> {
-    let mut first = None;
-    let mut error = None;
-    for value in &values {
-        match KeyItem::read(value) {
-            Ok(item) if fits(&item) => return Ok(Some(item)),
-            Ok(item) => first = first.or(Some(item)),
-            Err(reason) => error = Some(reason),
-        }
-    }
-    match (first, error) {
-        (Some(item), _) => Ok(Some(item)),
-        (None, Some(error)) => Err(error.into()),
-        (None, None) => Ok(None),
-    }
-}
-
-/// Makes the store usable, asking a person if that is allowed, and reads the
-/// key item's values. Blocks; runs on the store's thread.
-pub(crate) fn unlock_and_read(
-    store: &dyn SecretStore,
-    item: &ItemName,
-    interaction: Interaction,
-) -> Result<Vec<SecretBytes>, StoreError> {
-    store.unlock(interaction)?;
-    store.get(item)
 }
 
 pub(crate) fn hung(store: &dyn SecretStore, operation: &'static str) -> Error {

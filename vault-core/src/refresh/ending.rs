@@ -228,11 +228,7 @@ impl Driver<'_> {
     /// The newest of the two copies, in memory before both are deleted.
     async fn read_newest(&mut self) -> Result<()> {
         let storage = self.storage.clone();
-        let Some(key) = storage
-            .key_item()
-            .await?
-            .filter(|key| key.login == self.login)
-        else {
+        let Some(key) = storage.key_item_of(self.login).await? else {
             return Ok(());
         };
         if let SealedReading::Present(record) = storage.sealed(&key)? {

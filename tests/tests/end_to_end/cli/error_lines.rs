@@ -185,7 +185,7 @@ fn a_store_or_folder_that_can_not_be_used() {
 
 #[test]
 fn a_server_that_is_away_or_talks_nonsense() {
-    let server = AuthorizationServer::start(ServerConfig::default());
+    let mut server = AuthorizationServer::start(ServerConfig::default());
     let sandbox = Sandbox::new();
     sandbox.log_in(&server, "default");
     let refresh = || [case(&["refresh", "--force"])];

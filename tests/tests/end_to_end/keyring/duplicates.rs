@@ -128,3 +128,37 @@ fn of_two_key_items_the_one_of_the_login_that_is_here_opens_it() {
         assert_eq!(accounts("vault-cli"), [""; 0]);
     }
 }
+
+/// Neither is of a sealed file that is here: the one whose token is in the
+/// keyring, too, brings the login back.
+#[test]
+fn of_two_key_items_after_the_folder_was_wiped_the_one_with_a_token_is_taken() {
+    let Some(desktop) = Desktop::new() else {
+        return;
+    };
+    for right_first in 0..2 {
+        let server = server(Duration::from_secs(60));
+        desktop.log_in(&server, &[]);
+        let another = secret(KEY);
+        desktop.log_in(&server, &[]);
+        let right = secret(KEY);
+        store(KEY, &orders(&right, &another)[right_first]);
+        std::fs::remove_dir_all(desktop.sandbox.state()).unwrap();
+        for arguments in [&["token"][..], &["refresh", "--force"]] {
+            let served = desktop.run(arguments);
+            assert_eq!(served.code(), Some(0), "{served:?}");
+        }
+        let counts = server.counts();
+        assert_eq!((counts.refreshes_ok, counts.reuse_detected), (2, 0));
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY, KEY]);
+        // The other one may be the only key of a login that is kept elsewhere:
+        // a logout leaves the items, and what they hold is of no use any more.
+        assert_eq!(desktop.run(&["logout"]).code(), Some(0));
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY, KEY]);
+        assert_eq!(server.living_logins(), 1);
+        desktop.log_in(&server, &[]);
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY]);
+        assert_eq!(desktop.run(&["logout"]).code(), Some(0));
+        assert_eq!(accounts("vault-cli"), [""; 0]);
+    }
+}

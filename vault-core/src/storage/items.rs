@@ -1,0 +1,101 @@
+//! The items that a store holds under a login's names. There is one of each as a rule; a backup
+//! or another machine's copy may have put others beside them, and which one a store lists first
+//! says nothing.
+
+use vault_platform::secret::SecretBytes;
+use vault_platform::store::{Interaction, ItemName, SecretStore, StoreError};
+
+use crate::error::Result;
+use crate::identity::{Generation, LoginId};
+use crate::record::{KeyItem, TokenItem};
+
+/// What was read to find the key.
+#[derive(Debug)]
+pub(crate) struct KeyItems {
+    keys: Vec<SecretBytes>,
+    /// Read only where there are several keys.
+    tokens: Vec<SecretBytes>,
+}
+
+/// What speaks for a key item of several, the weightiest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Claims {
+    /// The folder holds this login's sealed file, and it has not ended.
+    pub(crate) is_sealed_here: bool,
+    /// It names the folder.
+    pub(crate) is_of_this_folder: bool,
+    /// It has not ended.
+    pub(crate) lives: bool,
+}
+
+impl KeyItems {
+    /// Reads them. Blocks; runs on the store's thread.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub(crate) fn read(
+        store: &dyn SecretStore,
+        key: &ItemName,
+        token: &ItemName,
+    ) -> Result<Self, StoreError> {
+        let keys = store.get(key)?;
+        let tokens = match keys.len() {
+            0 | 1 => Vec::new(),
+            _ => store.get(token)?,
+        };
+        Ok(Self { keys, tokens })
+    }
+
+    /// The same of a store that is made usable first, asking a person if that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub(crate) fn unlock_and_read(
+        store: &dyn SecretStore,
+        key: &ItemName,
+        token: &ItemName,
+        interaction: Interaction,
+    ) -> Result<Self, StoreError> {
+        store.unlock(interaction)?;
+        Self::read(store, key, token)
+    }
+
+    /// Of several, the one with the best claims; of equals, the one with the newest token item of
+    /// its login, from which the sealed file can be made again; then the first.
+    ///
+    /// # Errors
+    ///
+    /// If none can be read.
+    pub(crate) fn choose(self, claims: impl Fn(&KeyItem) -> Claims) -> Result<Option<KeyItem>> {
+        let mut best = None;
+        let mut error = None;
+        for key in &self.keys {
+            match KeyItem::read(key) {
+                Ok(item) => {
+                    let rank = (claims(&item), self.newest_token(item.login));
+                    if best.as_ref().is_none_or(|(highest, _)| rank > *highest) {
+                        best = Some((rank, item));
+                    }
+                }
+                Err(reason) => error = Some(reason),
+            }
+        }
+        match (best, error) {
+            (Some((_, item)), _) => Ok(Some(item)),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// What can't be read speaks for nobody.
+    fn newest_token(&self, login: LoginId) -> Option<Generation> {
+        let tokens = self
+            .tokens
+            .iter()
+            .filter_map(|token| TokenItem::read(token).ok());
+        let of_login = tokens.filter(|token| token.login == login);
+        of_login.map(|token| token.generation).max()
+    }
+}
