@@ -1,0 +1,3 @@
+//! Does nothing: what a Rust program costs by itself.
+
+fn main() {}
