@@ -126,14 +126,12 @@ fn a_panic_in_the_refresher_is_an_error_and_the_next_call_works() {
         let mut worker = Worker::start(&scene, &[ASK, ASK], Some((point, Effect::Panic)));
         let first = worker.report();
         assert_eq!(first.error.as_deref(), Some("Internal"), "{point}");
-        assert!(first.took_ms < 5000, "{point}: {} ms", first.took_ms);
         let second = worker.report();
         assert!(second.token.is_some(), "{point}: {:?}", second.message);
-        assert!(second.took_ms < 5000, "{point}: {} ms", second.took_ms);
-        // While that process lives on, another one gets on, too.
-        let (other, took) = timed(|| expired(&scene).open().unwrap().blocking().access_token());
+        // While that process lives on, another one gets on, too. Neither has waited in vain: that
+        // would have been another error.
+        let other = expired(&scene).open().unwrap().blocking().access_token();
         assert!(other.is_ok(), "{point}: {other:?}");
-        assert!(took < Duration::from_secs(5), "{point}: {took:?}");
         assert_eq!(scene.server.counts().reuse_detected, 0, "{point}");
     }
 }
@@ -171,7 +169,7 @@ fn stopped_at(point: &str) -> (Scene, Report) {
     };
     let session = impatient.open().unwrap();
     let (waited, took) = timed(|| session.blocking().access_token());
-    assert!(took < Duration::from_secs(5), "{point}: {took:?}");
+    assert!(took < LONG, "{point}: {took:?}");
     if let Ok(token) = waited {
         // Committed, and so served by whoever reads it.
         assert!(COMMITTED.contains(&point), "{point}");
@@ -183,7 +181,7 @@ fn stopped_at(point: &str) -> (Scene, Report) {
 
     let (report, took) = timed(|| session.blocking().logout(false));
     assert!(report.is_ok(), "{point}: {report:?}");
-    assert!(took < Duration::from_secs(5), "{point}: {took:?}");
+    assert!(took < LONG, "{point}: {took:?}");
     assert_logged_out(&scene, point);
 
     holder.go_on();
@@ -268,9 +266,9 @@ fn a_child_that_outlives_its_parent_keeps_no_lock() {
     worker.child.kill().unwrap();
     worker.child.wait().unwrap();
     drop(hold);
-    let (token, took) = timed(|| expired(&scene).open().unwrap().blocking().access_token());
+    // A lock that is kept is an error when the wait for it ends.
+    let token = expired(&scene).open().unwrap().blocking().access_token();
     assert!(token.is_ok(), "{token:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(child.error, None);
 }
 

@@ -274,6 +274,42 @@ fn another_user_can_neither_read_nor_replace_nor_stop_what_is_there() {
     assert_eq!(token.code(), Some(0), "{token:?}");
 }
 
+/// Where folders may be read by all and the kernel lets anybody link to anything, another user can
+/// keep a name of each file. A file with two names is not refused: backups make them, too.
+#[test]
+fn a_hard_link_to_each_file_gives_another_user_nothing_and_stops_nothing() {
+    let Some(shared) = Shared::new() else { return };
+    let imported = shared.owner_imports();
+    assert_eq!(imported.code(), Some(0), "{imported:?}");
+    let links = shared.path("links");
+    std::fs::create_dir(&links).unwrap();
+    chown(&links, Some(OTHER), Some(OTHER)).unwrap();
+    let files = below(&shared.state());
+    assert!(files.len() > 5, "{files:?}");
+    for (number, file) in files.iter().enumerate() {
+        std::fs::hard_link(file, links.join(number.to_string())).unwrap();
+        assert_eq!(std::fs::metadata(file).unwrap().nlink(), 2);
+    }
+    for arguments in [&["token"][..], &["refresh", "--force"], &["doctor"]] {
+        let mut tried = shared.other(
+            "cd links; for one in *; do cat $one; echo other > $one; echo other >> $one; \
+             flock -n $one echo locked; chmod 666 $one; done",
+        );
+        let gained = tried.output().unwrap().stdout;
+        assert_eq!(String::from_utf8_lossy(&gained), "");
+        let done = shared.owner(arguments, "");
+        assert_eq!(done.code(), Some(0), "{arguments:?}: {done:?}");
+    }
+    for link in below(&links) {
+        let linked = std::fs::read(&link).unwrap();
+        assert!(!linked.starts_with(b"other") && !linked.ends_with(b"other\n"));
+        assert_eq!(mode(&link), 0o600, "{}", link.display());
+        assert_eq!(std::fs::metadata(&link).unwrap().uid(), OWNER);
+    }
+    let ended = shared.owner(&["logout"], "");
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+}
+
 #[test]
 fn another_user_who_is_faster_makes_it_fail_and_nothing_else() {
     let Some(shared) = Shared::new() else { return };
