@@ -364,16 +364,18 @@ pub(crate) fn terminate(code: u32) -> ! {
     std::process::abort()
 }
 
-/// Opens a folder for asking its identity, leaving others free to rename it.
+/// Opens a folder for asking its identity and access list, leaving others free
+/// to rename it.
 #[cfg(windows)]
 pub(crate) fn open_folder(path: &std::path::Path) -> io::Result<std::fs::File> {
     use std::os::windows::fs::OpenOptionsExt;
     use windows_sys::Win32::Storage::FileSystem::{
         FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
+        READ_CONTROL,
     };
 
     std::fs::OpenOptions::new()
-        .access_mode(FILE_READ_ATTRIBUTES)
+        .access_mode(FILE_READ_ATTRIBUTES | READ_CONTROL)
         .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
         .open(path)
 }

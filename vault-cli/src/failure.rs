@@ -247,6 +247,10 @@ fn hint(error: &Error, options: &Options) -> String {
             "name that folder with `--state-dir` (or VAULT_STATE_DIR), or take the login over with {}",
             login()
         ),
+        ErrorKind::StateFolderUnsafe if cfg!(windows) => format!(
+            "make it yours alone ({} tells how), or name another one with `--state-dir`",
+            run("doctor")
+        ),
         ErrorKind::StateFolderUnsafe => {
             "make it yours alone (`chmod 700`, `chown`), or name another one with `--state-dir`".to_owned()
         }

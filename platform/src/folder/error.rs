@@ -13,6 +13,10 @@ pub enum Exposure {
     /// Everybody may write.
     #[error("everybody can write to it")]
     OthersWrite,
+    /// An account that is neither the user's nor the system's may write
+    /// (Windows).
+    #[error("another account can write to it")]
+    AnotherWrites,
     /// Its group or everybody may read.
     #[error("others can read it")]
     OthersRead,

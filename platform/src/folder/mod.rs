@@ -18,13 +18,16 @@
 //! [`StateFolder::in_memory`] behaves the same and touches no disk. What the
 //! files mean, and who may write when, is left to the callers.
 //!
-//! On Windows there are no modes: the folder lies in the user's own profile,
-//! whose access list it inherits. There and on Apple's systems file names have
+//! On Windows there are no modes but access lists (`access_list.rs`): a folder
+//! is made for the user and the system alone, what is made in it inherits that,
+//! and one that others may read or write to is refused. There and on Apple's systems file names have
 //! no case; the capitals in folders' names are written otherwise
 //! (`caseless.rs`), and the files' names have none. Reserved space is
 //! really reserved on file systems that overwrite in place; copy-on-write ones
 //! (btrfs, ZFS, APFS) may still run out.
 
+#[cfg(any(windows, test))]
+mod access_list;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod disk;
@@ -36,6 +39,8 @@ mod memory;
 #[cfg(unix)]
 mod network;
 mod prepared;
+#[cfg(windows)]
+mod sys;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
-//! A folder on disk, where there are no modes.
+//! A folder on disk, where there are access lists and no modes.
 //!
-//! Owners and access lists are inherited from the user's profile. Files are
+//! A folder is made with a list of its own, for the user and the system; files
+//! inherit it. What others may write to is refused, and a folder that they may
+//! read, for then they may read its files. The lists of a share name accounts
+//! of the server's: where shares are allowed, they are not judged. Files are
 //! opened so that others may rename and delete them meanwhile, which is what
 //! makes atomic replacement work. A program that opens them otherwise (a virus
 //! scanner), and a system that does not replace open files at all (Windows
@@ -14,10 +17,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf, Prefix};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::error::is_in_use;
-use super::{Access, FolderError, FolderOptions};
+use super::{Access, Exposure, FolderError, FolderOptions, access_list};
 use crate::{fault, random, sys};
 
 /// How long a change is tried again that somebody's open file forbids.
@@ -31,6 +35,7 @@ pub(crate) struct DiskFolder {
     path: PathBuf,
     handle: File,
     options: FolderOptions,
+    is_remote: bool,
 }
 
 impl DiskFolder {
@@ -40,7 +45,7 @@ impl DiskFolder {
         if let Some(folder) = Self::open_path(path.clone(), options)? {
             return Ok(folder);
         }
-        std::fs::create_dir_all(&path)
+        me().and_then(|me| make(&path, &access_list::private(me)))
             .map_err(|error| FolderError::from_io("create", &path, error))?;
         match Self::open_path(path.clone(), options)? {
             Some(folder) => Ok(folder),
@@ -84,7 +89,8 @@ impl DiskFolder {
         if !metadata.is_dir() {
             return Err(FolderError::NotFolder { path });
         }
-        if !options.allow_network_file_system && is_remote(&path) {
+        let is_remote = is_remote(&path);
+        if !options.allow_network_file_system && is_remote {
             return Err(FolderError::NetworkFileSystem {
                 path,
                 file_system: "network share".to_owned(),
@@ -92,11 +98,19 @@ impl DiskFolder {
         }
         let handle =
             sys::open_folder(&path).map_err(|error| FolderError::from_io("open", &path, error))?;
-        Ok(Some(Self {
+        let folder = Self {
             path,
             handle,
             options,
-        }))
+            is_remote,
+        };
+        match folder.exposure(&folder.handle, &folder.path)? {
+            Some(why) => Err(FolderError::NotPrivate {
+                path: folder.path,
+                why,
+            }),
+            None => Ok(Some(folder)),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -148,9 +162,33 @@ impl DiskFolder {
             self.check_place("open", name)?;
         }
         match persist(PATIENCE_TO_OPEN, || options.open(&path)) {
-            Ok(file) => Ok(Some(file)),
+            Ok(file) => match self.exposure(&file, &path)? {
+                // Readable by others is the user's own doing: it is so by no inheritance.
+                None | Some(Exposure::OthersRead) => Ok(Some(file)),
+                Some(why) => Err(FolderError::NotPrivate { path, why }),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound && !creates => Ok(None),
             Err(error) => Err(self.failed("open", name, error)),
+        }
+    }
+
+    /// Tells what others may do with something of the user's.
+    fn exposure(&self, open: &File, path: &Path) -> Result<Option<Exposure>, FolderError> {
+        if self.is_remote {
+            return Ok(None);
+        }
+        let failed = |error| FolderError::from_io("read the access list of", path, error);
+        let me = me().map_err(failed)?;
+        let access = super::sys::security_of(open).map_err(failed)?;
+        let access = access_list::Access::parse(&access)
+            .ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+        let exposure = access.exposure(me);
+        // Where there are no lists (FAT), there are no owners either: that is the reason to tell.
+        match exposure.is_some() || access.is_owned_by(me) {
+            true => Ok(exposure),
+            false => Err(FolderError::NotOwner {
+                path: path.to_owned(),
+            }),
         }
     }
 
@@ -255,6 +293,32 @@ fn plain(path: &Path) -> Result<PathBuf, FolderError> {
     Ok(path.components().collect())
 }
 
+/// Makes a folder and those above it.
+fn make(path: &Path, list: &str) -> io::Result<()> {
+    match super::sys::create_folder(path, list) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(path.parent().ok_or(error)?, list)?;
+            match super::sys::create_folder(path, list) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                _ => Ok(()),
+            }
+        }
+        // A drive may refuse before it looks.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+/// The user that this process runs as.
+fn me() -> io::Result<&'static str> {
+    static ME: OnceLock<String> = OnceLock::new();
+    if let Some(me) = ME.get() {
+        return Ok(me);
+    }
+    let me = access_list::sid(&super::sys::user()?).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(ME.get_or_init(|| me))
+}
+
 /// A share by its name, `\\server\share`, or by the letter that it is mapped to.
 fn is_remote(path: &Path) -> bool {
     let Some(Component::Prefix(prefix)) = path.components().next() else {
@@ -293,103 +357,5 @@ fn persist<T>(patience: Duration, mut act: impl FnMut() -> io::Result<T>) -> io:
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::folder::{FolderError, FolderOptions, StateFolder};
-
-    use super::*;
-
-    fn folder_in(place: &tempfile::TempDir) -> StateFolder {
-        StateFolder::create(&place.path().join("state"), FolderOptions::default())
-            .expect("a folder")
-    }
-
-    /// Opens a file as programs do that let nobody else touch it.
-    fn open_alone(folder: &StateFolder, name: &str) -> File {
-        OpenOptions::new()
-            .read(true)
-            .share_mode(0)
-            .open(folder.path().expect("on disk").join(name))
-            .expect("opens")
-    }
-
-    #[test]
-    fn a_file_that_a_scanner_has_open_is_replaced_and_read_when_it_is_closed() {
-        let place = tempfile::tempdir().expect("a temporary folder");
-        let folder = folder_in(&place);
-        folder.replace("a", b"old").expect("writes");
-        let scanned = open_alone(&folder, "a");
-        std::thread::scope(|scope| {
-            let replacing = scope.spawn(|| folder.replace("a", b"new"));
-            let mut prepared = folder.prepare("b", 10).expect("prepares");
-            prepared.commit(b"another file").expect("is not in the way");
-            assert!(!replacing.is_finished(), "waits for the scanner");
-            drop(scanned);
-            replacing.join().expect("no panic").expect("replaces");
-        });
-        let read = folder.read("a", 10).expect("reads").expect("there");
-        assert_eq!(read.expose(), b"new");
-    }
-
-    #[test]
-    fn a_file_that_stays_open_is_told_as_busy_and_keeps_its_contents() {
-        let place = tempfile::tempdir().expect("a temporary folder");
-        let folder = folder_in(&place);
-        folder.replace("a", b"old").expect("writes");
-        let scanned = open_alone(&folder, "a");
-        let error = folder.replace("a", b"new").expect_err("in use");
-        assert!(error.is_busy(), "{error:?}");
-        assert!(folder.read("a", 10).expect_err("in use").is_busy());
-        drop(scanned);
-        let read = folder.read("a", 10).expect("reads").expect("there");
-        assert_eq!(read.expose(), b"old");
-    }
-
-    #[test]
-    fn a_file_is_replaced_while_readers_of_ours_have_it_open() {
-        let place = tempfile::tempdir().expect("a temporary folder");
-        let folder = folder_in(&place);
-        folder.replace("a", &[1; 5000]).expect("writes");
-        std::thread::scope(|scope| {
-            let writing = scope.spawn(|| {
-                for round in 2..40 {
-                    folder.replace("a", &[round; 5000]).expect("replaces");
-                }
-            });
-            while !writing.is_finished() {
-                let read = folder.read("a", 5000).expect("reads").expect("there");
-                let bytes = read.expose();
-                assert_eq!(bytes.len(), 5000);
-                assert!(bytes.iter().all(|byte| *byte == bytes[0]), "half written");
-                // Else the writer has no chance where no open file is replaced.
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-        });
-    }
-
-    #[test]
-    fn names_that_mean_something_else_to_windows_are_refused() {
-        let place = tempfile::tempdir().expect("a temporary folder");
-        let folder = folder_in(&place);
-        for name in [
-            "con", "NUL", "aux.txt", "COM1", "lpt9.x", "a.", "a ", "a:b", "a?",
-        ] {
-            let error = folder.create_child(name).expect_err("refused");
-            assert!(matches!(error, FolderError::BadName { .. }), "{name}");
-        }
-        for name in ["console", "nul-1", "com", "com10", "a.b"] {
-            folder.create_child(name).expect(name);
-        }
-    }
-
-    #[test]
-    fn a_share_is_remote_and_the_system_drive_is_not() {
-        assert!(is_remote(Path::new(r"\\server\share\folder")));
-        assert!(is_remote(Path::new(r"\\?\UNC\server\share")));
-        assert!(!is_remote(Path::new(r"C:\users")));
-        let error = StateFolder::create(
-            Path::new(r"\\localhost\share\state"),
-            FolderOptions::default(),
-        );
-        error.expect_err("no such share, or a network file system");
-    }
-}
+#[path = "windows_tests.rs"]
+mod tests;

@@ -23,7 +23,14 @@ pub(super) fn hint(code: Code, path: Option<&str>, options: &Options) -> String 
     let path = quoted(path.unwrap_or("PATH"));
     let elsewhere = "name a folder on a local disk with `--state-dir`";
     match code {
+        Code::FolderNotPrivate if cfg!(windows) => format!(
+            "make it yours alone: `icacls {path} /reset`, then `icacls {path} /inheritance:r \
+             /grant:r \"%USERNAME%:(OI)(CI)F\"`; or {elsewhere}"
+        ),
         Code::FolderNotPrivate => format!("make it yours alone: `chmod go-rwx {path}`"),
+        Code::FolderNotOwned if cfg!(windows) => {
+            format!("take it over: `takeown /f {path}`; or {elsewhere}")
+        }
         Code::FolderNotOwned => format!("take it over: `chown \"$(id -u)\" {path}`"),
         Code::FolderReplaced => format!(
             "put what belongs there back in the place of {path}, or name where it lies with \
@@ -132,6 +139,9 @@ fn quoted(path: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
     if path.chars().all(is_plain) {
         path.to_owned()
+    } else if cfg!(windows) {
+        // No name has this mark in it.
+        format!("\"{path}\"")
     } else {
         format!("'{}'", path.replace('\'', r"'\''"))
     }
@@ -160,6 +170,10 @@ mod tests {
     #[test]
     fn a_path_is_one_word_of_a_shell() {
         assert_eq!(quoted("/home/u/.x-1"), "/home/u/.x-1");
-        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
+        let words = match cfg!(windows) {
+            true => r#""/a b/it's""#,
+            false => r"'/a b/it'\''s'",
+        };
+        assert_eq!(quoted("/a b/it's"), words);
     }
 }
