@@ -14,6 +14,8 @@
 //! Listing needs no key: file names are the accounts, in base32. What protects
 //! the key (a mode, a credential of systemd, a person's memory) is the user's.
 
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod parameters;
 #[cfg_attr(not(target_os = "linux"), path = "encrypted_file/not_remembered.rs")]
 mod remembered;
@@ -306,17 +308,7 @@ impl SecretStore for EncryptedFileStore {
             return Err(error(StoreErrorKind::Corrupted, "get")
                 .because("the file params is gone, and the key with it"));
         };
-        let secret = sealed_file::open(&key, sealed.expose()).map_err(sealed_error)?;
-        let header = sealed_file::header(sealed.expose()).map_err(sealed_error)?;
-        match serde_json::from_slice::<Header>(header) {
-            Ok(header)
-                if header.application == item.application() && header.account == item.account() =>
-            {
-                Ok(vec![secret])
-            }
-            _ => Err(error(StoreErrorKind::Corrupted, "get")
-                .because("the file was made for another item")),
-        }
+        opened(item, &key, sealed.expose()).map(|secret| vec![secret])
     }
 
     fn set(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), StoreError> {
@@ -352,10 +344,7 @@ impl SecretStore for EncryptedFileStore {
         let names = items.names().map_err(|cause| folder_error(cause, "list"))?;
         let mut found: Vec<ItemName> = names
             .iter()
-            .filter_map(|name| name.strip_suffix(SUFFIX))
-            .filter_map(|name| data_encoding::BASE32_DNSSEC.decode(name.as_bytes()).ok())
-            .filter_map(|account| String::from_utf8(account).ok())
-            .filter_map(|account| ItemName::new(application, account).ok())
+            .filter_map(|name| item_of(application, name))
             .collect();
         found.sort_unstable();
         Ok(found)
@@ -371,6 +360,30 @@ fn file_name(item: &ItemName, operation: &'static str) -> Result<String, StoreEr
             .because("the account's name is too long for a file's"));
     }
     Ok(name)
+}
+
+/// Reads the account from a file's name; `None` for a file of something else.
+fn item_of(application: &str, file: &str) -> Option<ItemName> {
+    let name = file.strip_suffix(SUFFIX)?;
+    let account = data_encoding::BASE32_DNSSEC.decode(name.as_bytes()).ok()?;
+    ItemName::new(application, String::from_utf8(account).ok()?).ok()
+}
+
+/// Opens an item's file, which has to have been made for this item.
+fn opened(item: &ItemName, key: &SealingKey, sealed: &[u8]) -> Result<SecretBytes, StoreError> {
+    let secret = sealed_file::open(key, sealed).map_err(sealed_error)?;
+    let header = sealed_file::header(sealed).map_err(sealed_error)?;
+    match serde_json::from_slice::<Header>(header) {
+        Ok(header)
+            if header.application == item.application() && header.account == item.account() =>
+        {
+            Ok(secret)
+        }
+        _ => {
+            Err(error(StoreErrorKind::Corrupted, "get")
+                .because("the file was made for another item"))
+        }
+    }
 }
 
 fn sealed_error(cause: SealedFileError) -> StoreError {

@@ -196,6 +196,15 @@ impl Parameters {
             .map_err(|cause| folder_error(cause, operation))
     }
 
+    /// What a derivation costs; `None` with a key file.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn cost(&self) -> Option<PassphraseCost> {
+        match self.derivation {
+            Derivation::KeyFile => None,
+            Derivation::Argon2id(cost) => Some(cost),
+        }
+    }
+
     fn text(&self, operation: &'static str) -> Result<Vec<u8>, StoreError> {
         serde_json::to_vec_pretty(self)
             .map_err(|cause| error(StoreErrorKind::Failed, operation).because(cause))
