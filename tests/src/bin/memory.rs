@@ -1,7 +1,8 @@
 //! Goes looking for secrets in the memory of real processes. See [`vault_tests::memory`].
 //!
 //! ```text
-//! memory [--verbose]
+//! memory [--verbose]                    everything
+//! memory [--verbose] --vault-cli FILE   only the operations of this vault-cli
 //! ```
 //!
 //! Exit status: 0 if nothing is where it should not be, 1 otherwise.
@@ -16,7 +17,12 @@ fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error + Send + S
         memory::app::work()?;
         return Ok(std::process::ExitCode::SUCCESS);
     }
-    memory::main(has("--verbose"))
+    let verbose = has("--verbose");
+    let named = arguments.iter().position(|word| word == "--vault-cli");
+    match named.and_then(|at| arguments.get(at + 1)) {
+        Some(program) => memory::one(program.as_ref(), verbose),
+        None => memory::main(verbose),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -100,6 +100,19 @@ pub fn search(folder: &Path) -> io::Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// What of these secrets is in the bytes, and in which form.
+///
+/// # Errors
+///
+/// If the secrets are not in base64.
+pub fn found_in(secrets: &[Canary], bytes: &[u8]) -> io::Result<BTreeSet<(Kind, &'static str)>> {
+    let searcher = Searcher::of(secrets)?;
+    let found = searcher.automaton.find_iter(bytes);
+    Ok(found
+        .map(|found| searcher.meanings[found.pattern()])
+        .collect())
+}
+
 struct Searcher {
     automaton: AhoCorasick,
     meanings: Vec<(Kind, &'static str)>,

@@ -287,6 +287,11 @@ impl App {
         Ok(self.process.scan(canaries)?)
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Has it abort, and waits.
     pub(super) fn abort(mut self) -> Result<std::process::ExitStatus, Failure> {
         self.tell(&Order::Abort)?;

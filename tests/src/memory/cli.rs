@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -124,11 +125,12 @@ fn run_with_input(
     at_the_end(place, traced, operation, 0)
 }
 
-/// Every look into `vault-cli`.
-pub(super) fn rows() -> Result<Vec<Row>, Failure> {
+/// Every look into a `vault-cli`.
+pub(super) fn rows(program: &Path) -> Result<Vec<Row>, Failure> {
+    let new = |config| Place::new(config).map(|place| place.with(program));
     let mut rows = Vec::new();
 
-    let mut place = Place::new(ServerConfig::default())?;
+    let mut place = new(ServerConfig::default())?;
     let (issuer, token) = (place.server.issuer().to_owned(), place.issue());
     let import = ["import", "--issuer", &issuer, "--client-id", "vault-cli"];
     rows.push(run_with_input(&mut place, "import", &import, &token)?);
@@ -155,18 +157,18 @@ pub(super) fn rows() -> Result<Vec<Row>, Failure> {
     )?);
     rows.push(run_to_the_end(&mut place, "logout", &["logout"])?);
 
-    let mut place = Place::new(ServerConfig::default())?;
+    let mut place = new(ServerConfig::default())?;
     rows.push(login(&mut place, "login", &[])?);
 
     let config = ServerConfig {
         dpop: Dpop::Offered,
         ..ServerConfig::default()
     };
-    let mut place = Place::new(config)?;
+    let mut place = new(config)?;
     rows.push(login(&mut place, "login --dpop", &["--dpop"])?);
     rows.extend(refresh(&mut place, "refresh with DPoP", None)?);
 
-    let mut place = Place::new(ServerConfig::default())?;
+    let mut place = new(ServerConfig::default())?;
     let (issuer, token) = (
         place.server.issuer().to_owned(),
         place.issue_for(CONFIDENTIAL),

@@ -35,6 +35,7 @@ const TOKEN_LENGTH: usize = 96;
 pub(super) struct Place {
     pub(super) server: AuthorizationServer,
     pub(super) client_secret: String,
+    program: Option<PathBuf>,
     folder: TempDir,
     known: BTreeSet<(&'static str, Vec<u8>)>,
 }
@@ -57,6 +58,7 @@ impl Place {
         let mut place = Self {
             server: AuthorizationServer::start(config),
             client_secret,
+            program: None,
             folder: tempfile::tempdir()?,
             known: BTreeSet::new(),
         };
@@ -124,9 +126,19 @@ impl Place {
         Ok(self.opened().open()?)
     }
 
+    /// The same with this `vault-cli`, instead of the one beside this program.
+    pub(super) fn with(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
     /// `vault-cli` with this user's environment, not started.
     pub(super) fn vault_cli(&self, arguments: &[&str]) -> Result<Command, Failure> {
-        let mut command = Command::new(beside("vault-cli")?);
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => beside("vault-cli")?,
+        };
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()

@@ -22,6 +22,7 @@ mod blank;
 mod desktop;
 mod duplicates;
 mod keepassxc;
+mod labels;
 mod unreachable;
 
 #[test]
