@@ -112,6 +112,7 @@ impl Access {
 /// The list of a folder that is one user's alone, as text ([MS-DTYP], section
 /// 2.5.1): nothing is inherited from above, and what is made in it inherits
 /// full access for the user and for the system.
+#[cfg(windows)]
 pub(super) fn private(user: &str) -> String {
     format!("D:P(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)")
 }
