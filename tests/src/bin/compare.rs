@@ -31,12 +31,14 @@ type Failure = Box<dyn Error + Send + Sync>;
 const PROCESSES: usize = 8;
 const ROUNDS: usize = 5;
 /// A process that needs longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// A server that forgives does so for this long.
 const GRACE: Duration = Duration::from_secs(60);
 /// The clients that `tests/compare` knows.
 const PUBLIC: &str = "public";
 const WITH_SECRET: (&str, &str) = ("with-secret", "not-secret");
+/// oidc-agent's client: it sends a secret in a header.
+const WITH_HEADER: (&str, &str) = ("with-header", "not-secret");
 
 /// Who is measured.
 struct Subject {
@@ -48,11 +50,13 @@ struct Subject {
 enum Program {
     /// One of `tests/compare`.
     Theirs(&'static str),
+    /// Debian's oidc-agent, with its commands.
+    Agent,
     /// `vault-cli`, with more for its `import`.
     Ours(&'static [&'static str]),
 }
 
-const SUBJECTS: [Subject; 5] = [
+const SUBJECTS: [Subject; 6] = [
     Subject {
         name: "yup-oauth2 12.1.2, tokens on disk",
         program: Program::Theirs("yup"),
@@ -67,6 +71,11 @@ const SUBJECTS: [Subject; 5] = [
         name: "dbx-tools-auth 0.6.182, file store",
         program: Program::Theirs("dbx"),
         client: PUBLIC,
+    },
+    Subject {
+        name: "oidc-agent 4.2.6",
+        program: Program::Agent,
+        client: WITH_HEADER.0,
     },
     Subject {
         name: "this vault",
@@ -86,6 +95,8 @@ struct Scene<'a> {
     theirs: &'a Path,
     server: AuthorizationServer,
     place: tempfile::TempDir,
+    /// Of who has one; it ends with the scene.
+    agent: Option<Child>,
 }
 
 impl<'a> Scene<'a> {
@@ -102,6 +113,10 @@ impl<'a> Scene<'a> {
                     WITH_SECRET.0,
                     ClientAuthentication::SecretPost(WITH_SECRET.1.to_owned()),
                 ),
+                Client::confidential(
+                    WITH_HEADER.0,
+                    ClientAuthentication::SecretBasic(WITH_HEADER.1.to_owned()),
+                ),
             ],
             rotation,
             access_token_lifetime: short,
@@ -109,18 +124,25 @@ impl<'a> Scene<'a> {
         });
         let place = tempfile::tempdir()?;
         create_key_file(&place.path().join("key"))?;
-        let scene = Self {
+        let mut scene = Self {
             subject,
             theirs,
             server,
             place,
+            agent: None,
         };
+        if let Program::Agent = subject.program {
+            scene.agent = Some(scene.start_agent().await?);
+        }
         let login = scene.server.issue_login_for(subject.client);
-        let mut storing = scene.command("store")?.stdin(Stdio::piped()).spawn()?;
+        let mut storing = scene.command("store")?;
+        // It knows no standard input for this.
+        storing.env("OIDC_REFRESH_TOKEN", &login.refresh_token);
+        let mut storing = storing.stdin(Stdio::piped()).spawn()?;
         let mut input = storing.stdin.take().ok_or("no standard input")?;
         input.write_all(login.refresh_token.as_bytes()).await?;
         drop(input);
-        let stored = within(storing).await?;
+        let stored = within(storing).await?.ok_or("storing hangs")?;
         if !stored.status.success() {
             return Err(format!("{} stores nothing: {}", subject.name, said(&stored)).into());
         }
@@ -140,6 +162,28 @@ impl<'a> Scene<'a> {
             Program::Theirs(name) => {
                 let mut command = Command::new(self.theirs.join(name));
                 command.arg(wish).arg(place).arg(self.server.url("/token"));
+                command
+            }
+            Program::Agent => {
+                let name = if wish == "store" {
+                    "oidc-gen"
+                } else {
+                    "oidc-token"
+                };
+                let mut command = Command::new(name);
+                command
+                    .env("HOME", place)
+                    .env("OIDC_SOCK", place.join("socket"));
+                if wish == "store" {
+                    command
+                        .args(["--manual", "--rt-env", "--confirm-default", "--prompt=none"])
+                        .args(["--pw-cmd", "echo not-secret", "--scope", "openid"])
+                        .args(["--redirect-uri", "http://localhost:4242"])
+                        .args(["--client-id", WITH_HEADER.0])
+                        .args(["--client-secret", WITH_HEADER.1])
+                        .args(["--issuer", self.server.issuer()]);
+                }
+                command.arg("login");
                 command
             }
             Program::Ours(more) => {
@@ -166,13 +210,37 @@ impl<'a> Scene<'a> {
         Ok(command)
     }
 
+    /// Starts it in the foreground, and waits until it listens.
+    async fn start_agent(&self) -> Result<Child, Failure> {
+        let place = self.place.path();
+        std::fs::create_dir(place.join(".oidc-agent"))?;
+        let socket = place.join("socket");
+        let agent = Command::new("oidc-agent")
+            .args(["--console", "--no-autoload"])
+            .arg(format!("--socket-path={}", socket.display()))
+            .env("HOME", place)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        for _ in 0..500 {
+            if socket.exists() {
+                return Ok(agent);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err("oidc-agent does not listen".into())
+    }
+
     fn ask(&self) -> Result<Child, Failure> {
         Ok(self.command("token")?.spawn()?)
     }
 
     /// Asks once, and says in a word what came of it.
     async fn try_once(&self) -> Result<Outcome, Failure> {
-        Ok(self.judge(&within(self.ask()?).await?))
+        let ended = within(self.ask()?).await?;
+        Ok(ended.map_or(Outcome::Hangs, |output| self.judge(&output)))
     }
 
     fn judge(&self, output: &Output) -> Outcome {
@@ -202,6 +270,7 @@ enum Outcome {
     DeadToken,
     LogIn,
     Error,
+    Hangs,
 }
 
 impl Outcome {
@@ -211,13 +280,17 @@ impl Outcome {
             Self::DeadToken => "dead token",
             Self::LogIn => "asks for a login",
             Self::Error => "error",
+            Self::Hangs => "hangs",
         }
     }
 }
 
-async fn within(child: Child) -> Result<Output, Failure> {
-    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output());
-    Ok(ended.await.map_err(|_| "it hangs")??)
+/// `None` if it has not ended in time; then it is killed.
+async fn within(child: Child) -> Result<Option<Output>, Failure> {
+    match tokio::time::timeout(PATIENCE, child.wait_with_output()).await {
+        Ok(ended) => Ok(Some(ended?)),
+        Err(_) => Ok(None),
+    }
 }
 
 fn said(output: &Output) -> String {
@@ -240,7 +313,7 @@ async fn stampede(subject: &Subject, theirs: &Path) -> Result<[usize; 4], Failur
         drop(held);
         let mut outputs = Vec::new();
         for child in asking {
-            outputs.push(within(child).await?);
+            outputs.extend(within(child).await?);
         }
         let good = |output: &&Output| scene.judge(output) == Outcome::Token;
         let after = scene.server.counts();
