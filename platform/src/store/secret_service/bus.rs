@@ -1,20 +1,23 @@
-//! Questions to the Secret Service that can't prompt, and the two that may:
-//! unlocking and deleting.
+//! Questions to the Secret Service that can't prompt, and those that may:
+//! unlocking, making and deleting.
 //!
 //! The specification is
 //! <https://specifications.freedesktop.org/secret-service/0.2/>. Each message
 //! has a deadline, and so has each prompt (`prompt`).
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::sync::mpsc;
 use std::time::Duration;
 
-use zbus::blocking::{Connection, connection};
 use zbus::fdo;
-use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Value};
+use zbus::message::Message;
+use zbus::zvariant::{DynamicDeserialize, DynamicType, OwnedObjectPath, OwnedValue, Value};
 
 use super::prompt::Answer;
+use super::session::{ALGORITHM, KeyPair, Sealed, Session};
+use super::wire::Wire;
+use crate::secret::SecretBytes;
 use crate::store::StoreErrorKind;
 
 pub(super) const NAME: &str = "org.freedesktop.secrets";
@@ -30,7 +33,17 @@ const BUS_PATH: &str = "/org/freedesktop/DBus";
 const NOTHING: &str = "/";
 
 /// A connection to the session bus.
-pub(super) struct Bus(pub(super) Connection);
+#[derive(Debug)]
+pub(super) struct Bus(pub(super) RefCell<Wire>);
+
+/// What is known of the service once it was reached.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// The program that answers, for people.
+    pub(super) provider: String,
+    /// The default collection, if there is one.
+    default: Option<OwnedObjectPath>,
+}
 
 /// The paths of the items that a search found.
 #[derive(Debug)]
@@ -84,75 +97,63 @@ impl From<zbus::Error> for BusError {
 }
 
 impl Bus {
-    /// Connects to the session bus. One that takes connections and never speaks
-    /// holds a thread until it does, but not the caller.
+    /// Connects to the session bus, and makes sure that somebody answers to the
+    /// service's name.
     pub(super) fn connect(deadline: Duration) -> Result<Self, BusError> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        let connect = move || {
-            let connected = connection::Builder::session()
-                .and_then(|builder| builder.method_timeout(deadline).build());
-            // Nobody listens any more when the caller gave up.
-            answer.send(connected).ok();
+        let missing = |error: zbus::Error| {
+            let kind = match kind_of(&error) {
+                StoreErrorKind::Hung => StoreErrorKind::Hung,
+                // No address, no socket, nobody behind it.
+                _ => StoreErrorKind::Missing,
+            };
+            BusError::new(kind, error)
         };
-        std::thread::Builder::new()
-            .name("vault-bus".to_owned())
-            .spawn(connect)
-            .map_err(|error| BusError::new(StoreErrorKind::Failed, error))?;
-        let connected = answered.recv_timeout(deadline).map_err(|_| {
-            BusError::new(
-                StoreErrorKind::Hung,
-                format!("the session bus did not answer within {deadline:?}"),
-            )
-        })?;
-        match connected {
-            Ok(connection) => Ok(Self(connection)),
-            Err(error) => {
-                let kind = match kind_of(&error) {
-                    StoreErrorKind::Hung => StoreErrorKind::Hung,
-                    // No address, no socket, nobody behind it.
-                    _ => StoreErrorKind::Missing,
-                };
-                Err(BusError {
-                    kind,
-                    source: error.into(),
-                })
-            }
-        }
-    }
-
-    /// Makes sure that somebody answers to the service's name, and reads a
-    /// property: a first call that gnome-keyring survives.
-    pub(super) fn reach_service(&self) -> Result<(), BusError> {
-        let owned: bool = self.ask_bus("NameHasOwner", &(NAME,))?;
-        if !owned {
-            let known: Vec<String> = self.ask_bus("ListActivatableNames", &())?;
+        let wire = Wire::connect(deadline).map_err(missing)?;
+        let bus = Self(RefCell::new(wire));
+        let hello = to_bus("Hello", &())?;
+        let [hello, owned] = bus.ask_all([&hello, &to_bus("NameHasOwner", &(NAME,))?]);
+        hello.map_err(missing)?;
+        if !read::<bool>(&owned?)? {
+            let known: Vec<String> = bus.ask_bus("ListActivatableNames", &())?;
             if !known.iter().any(|name| name == NAME) {
                 return Err(BusError::new(
                     StoreErrorKind::Missing,
                     "no program on the session bus is a secret service",
                 ));
             }
-            let _started: u32 = self.ask_bus("StartServiceByName", &(NAME, 0_u32))?;
+            let _started: u32 = bus.ask_bus("StartServiceByName", &(NAME, 0_u32))?;
         }
-        let _collections: OwnedValue =
-            self.ask(PATH, PROPERTIES, "Get", &(SERVICE, "Collections"))?;
-        Ok(())
+        Ok(bus)
     }
 
-    /// Names the program that answers, for people.
-    pub(super) fn provider(&self) -> String {
-        let program = self
-            .ask_bus::<u32>("GetConnectionUnixProcessID", &(NAME,))
-            .ok()
-            .and_then(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).ok());
-        match program.as_deref().map(str::trim_end) {
-            // The kernel cuts names at 15 characters.
-            Some("gnome-keyring-d") => format!("{NAME} (gnome-keyring)"),
-            Some(name) if !name.is_empty() && !name.contains(char::is_control) => {
-                format!("{NAME} ({name})")
-            }
-            _ => NAME.to_owned(),
-        }
+    /// Reads a property, a first call that gnome-keyring survives, and what else
+    /// is to be known before a session is opened.
+    pub(super) fn reach_service(&self) -> Result<Service, BusError> {
+        let collections = to_service(PATH, PROPERTIES, "Get", &(SERVICE, "Collections"))?;
+        let [collections, alias, process] = self.ask_all([
+            &collections,
+            &default_collection()?,
+            &to_bus("GetConnectionUnixProcessID", &(NAME,))?,
+        ]);
+        collections?;
+        let process = process.ok().and_then(|answer| read::<u32>(&answer).ok());
+        Ok(Service {
+            provider: provider(process),
+            default: read_collection(&alias?)?,
+        })
+    }
+
+    /// Opens a session, and tells whether the default collection is open.
+    pub(super) fn open_session(&self, service: &Service) -> Result<(Session, bool), BusError> {
+        let pair = KeyPair::generate();
+        let open = to_service(PATH, SERVICE, "OpenSession", &(ALGORITHM, pair.public()))?;
+        let Some(collection) = &service.default else {
+            let [agreed] = self.ask_all([&open]);
+            return Ok((pair.agree(read(&agreed?)?)?, false));
+        };
+        let [agreed, locked] = self.ask_all([&open, &lock_of(collection)?]);
+        let session = pair.agree(read(&agreed?)?)?;
+        Ok((session, !read_lock(&locked?)?))
     }
 
     /// Finds items by attributes, in all collections.
@@ -164,7 +165,10 @@ impl Bus {
     /// Tells whether the default collection is there and unlocked.
     pub(super) fn is_open(&self) -> Result<bool, BusError> {
         match self.default_collection()? {
-            Some(collection) => Ok(!self.is_locked(&collection)?),
+            Some(collection) => {
+                let [locked] = self.ask_all([&lock_of(&collection)?]);
+                Ok(!read_lock(&locked?)?)
+            }
             None => Ok(false),
         }
     }
@@ -226,19 +230,74 @@ impl Bus {
         }
     }
 
-    fn default_collection(&self) -> Result<Option<OwnedObjectPath>, BusError> {
-        let collection: OwnedObjectPath = self.ask(PATH, SERVICE, "ReadAlias", &("default",))?;
-        Ok((collection.as_str() != NOTHING).then_some(collection))
+    /// Reads an item's secret.
+    pub(super) fn read(
+        &self,
+        item: &OwnedObjectPath,
+        session: &Session,
+    ) -> Result<SecretBytes, BusError> {
+        let sealed: Sealed = self.ask(item.as_str(), ITEM, "GetSecret", &(session.path(),))?;
+        session.open(sealed)
     }
 
-    fn is_locked(&self, collection: &OwnedObjectPath) -> Result<bool, BusError> {
-        let locked: OwnedValue = self.ask(
+    /// Gives an item another secret.
+    pub(super) fn write(&self, item: &OwnedObjectPath, sealed: Sealed) -> Result<(), BusError> {
+        self.ask(item.as_str(), ITEM, "SetSecret", &(sealed,))
+    }
+
+    /// Reads an item's attributes.
+    pub(super) fn attributes(
+        &self,
+        item: &OwnedObjectPath,
+    ) -> Result<HashMap<String, String>, BusError> {
+        let found: OwnedValue =
+            self.ask(item.as_str(), PROPERTIES, "Get", &(ITEM, "Attributes"))?;
+        Ok(found.try_into().map_err(zbus::Error::from)?)
+    }
+
+    /// Makes an item in the default collection. The service may ask a person:
+    /// somebody has locked the keyring since it was looked at.
+    pub(super) fn create(
+        &self,
+        label: &str,
+        attributes: HashMap<&str, &str>,
+        sealed: Sealed,
+        patience: Duration,
+    ) -> Result<(), BusError> {
+        let Some(collection) = self.default_collection()? else {
+            return Err(BusError::new(
+                StoreErrorKind::Locked,
+                "there is no default collection",
+            ));
+        };
+        let properties = HashMap::from([
+            ("org.freedesktop.Secret.Item.Label", Value::from(label)),
+            (
+                "org.freedesktop.Secret.Item.Attributes",
+                Value::from(attributes),
+            ),
+        ]);
+        let (_item, prompt): (OwnedObjectPath, OwnedObjectPath) = self.ask(
             collection.as_str(),
-            PROPERTIES,
-            "Get",
-            &(COLLECTION, "Locked"),
+            COLLECTION,
+            "CreateItem",
+            &(properties, sealed, true),
         )?;
-        bool::try_from(locked).map_err(|error| zbus::Error::from(error).into())
+        if prompt.as_str() == NOTHING {
+            return Ok(());
+        }
+        match self.prompt(&prompt, patience)? {
+            Answer::Given => Ok(()),
+            Answer::Dismissed => Err(BusError::new(
+                StoreErrorKind::Locked,
+                "the prompt was closed without unlocking",
+            )),
+        }
+    }
+
+    fn default_collection(&self) -> Result<Option<OwnedObjectPath>, BusError> {
+        let [answer] = self.ask_all([&default_collection()?]);
+        read_collection(&answer?)
     }
 
     pub(super) fn ask<R>(
@@ -249,12 +308,10 @@ impl Bus {
         arguments: &(impl serde::Serialize + DynamicType),
     ) -> Result<R, BusError>
     where
-        R: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
+        R: for<'d> DynamicDeserialize<'d>,
     {
-        let reply = self
-            .0
-            .call_method(Some(NAME), path, Some(interface), method, arguments)?;
-        Ok(reply.body().deserialize()?)
+        let [answer] = self.ask_all([&to_service(path, interface, method, arguments)?]);
+        read(&answer?)
     }
 
     pub(super) fn ask_bus<R>(
@@ -263,28 +320,76 @@ impl Bus {
         arguments: &(impl serde::Serialize + DynamicType),
     ) -> Result<R, BusError>
     where
-        R: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
+        R: for<'d> DynamicDeserialize<'d>,
     {
-        let reply = self
-            .0
-            .call_method(Some(BUS), BUS_PATH, Some(BUS), method, arguments)?;
-        Ok(reply.body().deserialize()?)
+        let [answer] = self.ask_all([&to_bus(method, arguments)?]);
+        read(&answer?)
+    }
+
+    /// Asks several questions in one piece.
+    fn ask_all<const N: usize>(&self, questions: [&Message; N]) -> [zbus::Result<Message>; N] {
+        let mut wire = self.0.borrow_mut();
+        let calls = questions.map(|question| wire.send(question));
+        calls.map(|call| wire.answer(call))
     }
 }
 
-/// Sorts an error of the bus, wherever in the chain it is.
-pub(super) fn kind_in(error: &(dyn std::error::Error + 'static)) -> StoreErrorKind {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<zbus::Error>() {
-            return kind_of(error);
+fn to_service(
+    path: &str,
+    interface: &str,
+    method: &str,
+    arguments: &(impl serde::Serialize + DynamicType),
+) -> zbus::Result<Message> {
+    Message::method_call(path, method)?
+        .destination(NAME)?
+        .interface(interface)?
+        .build(arguments)
+}
+
+fn to_bus(
+    method: &str,
+    arguments: &(impl serde::Serialize + DynamicType),
+) -> zbus::Result<Message> {
+    Message::method_call(BUS_PATH, method)?
+        .destination(BUS)?
+        .interface(BUS)?
+        .build(arguments)
+}
+
+fn default_collection() -> zbus::Result<Message> {
+    to_service(PATH, SERVICE, "ReadAlias", &("default",))
+}
+
+fn lock_of(collection: &OwnedObjectPath) -> zbus::Result<Message> {
+    let property = (COLLECTION, "Locked");
+    to_service(collection.as_str(), PROPERTIES, "Get", &property)
+}
+
+fn read<R: for<'d> DynamicDeserialize<'d>>(answer: &Message) -> Result<R, BusError> {
+    Ok(answer.body().deserialize()?)
+}
+
+fn read_collection(answer: &Message) -> Result<Option<OwnedObjectPath>, BusError> {
+    let collection: OwnedObjectPath = read(answer)?;
+    Ok((collection.as_str() != NOTHING).then_some(collection))
+}
+
+fn read_lock(answer: &Message) -> Result<bool, BusError> {
+    let locked: OwnedValue = read(answer)?;
+    bool::try_from(locked).map_err(|error| zbus::Error::from(error).into())
+}
+
+/// Names the program that answers, for people.
+fn provider(process: Option<u32>) -> String {
+    let program = process.and_then(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).ok());
+    match program.as_deref().map(str::trim_end) {
+        // The kernel cuts names at 15 characters.
+        Some("gnome-keyring-d") => format!("{NAME} (gnome-keyring)"),
+        Some(name) if !name.is_empty() && !name.contains(char::is_control) => {
+            format!("{NAME} ({name})")
         }
-        if let Some(error) = error.downcast_ref::<fdo::Error>() {
-            return kind_of_fdo(error);
-        }
-        next = error.source();
+        _ => NAME.to_owned(),
     }
-    StoreErrorKind::Failed
 }
 
 fn kind_of(error: &zbus::Error) -> StoreErrorKind {

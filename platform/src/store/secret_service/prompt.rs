@@ -5,17 +5,13 @@
 //! caller's patience ends; then it is taken back, so that no window is left that
 //! nobody waits for.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use zbus::MatchRule;
-use zbus::blocking::MessageIterator;
-use zbus::message::{Body, Type};
+use zbus::message::{Body, Message};
 use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 
 use super::bus::{BUS, Bus, BusError, NAME};
+use crate::clock::{Clock, SystemClock};
 use crate::store::StoreErrorKind;
 
 const PROMPT: &str = "org.freedesktop.Secret.Prompt";
@@ -34,102 +30,80 @@ impl Bus {
         prompt: &OwnedObjectPath,
         patience: Duration,
     ) -> Result<Answer, BusError> {
-        let completed = MatchRule::builder()
-            .msg_type(Type::Signal)
-            .interface(PROMPT)?
-            .member("Completed")?
-            .path(prompt.as_str())?
-            .build();
-        let vanished = MatchRule::builder()
-            .msg_type(Type::Signal)
-            .sender(BUS)?
-            .interface(BUS)?
-            .member("NameOwnerChanged")?
-            .add_arg(NAME)?
-            .build();
-        // These two tell the bus to send us the signals; the third sees both.
-        let subscribed =
-            [completed, vanished].map(|rule| MessageIterator::for_match_rule(rule, &self.0, None));
-        let [completed, vanished] = subscribed;
-        let subscribed = (completed?, vanished?);
-        let messages = MessageIterator::from(&self.0);
-        let () = self.ask(prompt.as_str(), PROMPT, "Prompt", &("",))?;
-
-        // An iterator of messages has no deadline; a channel has.
-        let (answer, answered) = mpsc::sync_channel(1);
-        let given_up = Arc::new(AtomicBool::new(false));
-        let (path, stop) = (prompt.clone(), Arc::clone(&given_up));
-        std::thread::Builder::new()
-            .name("vault-prompt".to_owned())
-            .spawn(move || {
-                let _subscribed = subscribed;
-                // Nobody listens any more when the caller gave up.
-                answer.send(wait_for_end(messages, &path, &stop)).ok();
-            })
-            .map_err(|error| BusError::new(StoreErrorKind::Failed, error))?;
-        match answered.recv_timeout(patience) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Disconnected) => Err(gone()),
-            Err(RecvTimeoutError::Timeout) => {
-                given_up.store(true, Ordering::Release);
-                let taken_back = self.dismiss(prompt);
-                // Whatever came of that, this reply wakes the thread.
-                let _owned: bool = self.ask_bus("NameHasOwner", &(NAME,))?;
-                tracing::debug!(?taken_back, "nobody answered the secret service's prompt");
-                Err(BusError::new(
-                    StoreErrorKind::Hung,
-                    format!("nobody answered its prompt within {patience:?}"),
-                ))
-            }
+        let rules = [
+            format!("type='signal',interface='{PROMPT}',member='Completed',path='{prompt}'"),
+            format!(
+                "type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{NAME}'"
+            ),
+        ];
+        for rule in &rules {
+            let () = self.ask_bus("AddMatch", &(rule,))?;
         }
+        let asked: Result<(), BusError> = self.ask(prompt.as_str(), PROMPT, "Prompt", &("",));
+        let ended = asked.and_then(|()| self.wait_for_end(prompt, patience));
+        for rule in &rules {
+            // What still comes is left alone.
+            let _removed: Result<(), BusError> = self.ask_bus("RemoveMatch", &(rule,));
+        }
+        ended?.ok_or_else(|| {
+            let taken_back = self.dismiss(prompt);
+            tracing::debug!(?taken_back, "nobody answered the secret service's prompt");
+            BusError::new(
+                StoreErrorKind::Hung,
+                format!("nobody answered its prompt within {patience:?}"),
+            )
+        })
     }
 
     /// Takes a prompt back.
     pub(super) fn dismiss(&self, prompt: &OwnedObjectPath) -> Result<(), BusError> {
         self.ask(prompt.as_str(), PROMPT, "Dismiss", &())
     }
-}
 
-fn wait_for_end(
-    messages: MessageIterator,
-    prompt: &OwnedObjectPath,
-    given_up: &AtomicBool,
-) -> Result<Answer, BusError> {
-    for message in messages {
-        let message = message?;
-        if given_up.load(Ordering::Acquire) {
-            break;
-        }
-        if message.message_type() != Type::Signal {
-            continue;
-        }
-        let header = message.header();
-        match header.member().map(|member| member.as_str()) {
-            Some("Completed")
-                if header.path().map(|path| path.as_str()) == Some(prompt.as_str()) =>
-            {
-                let (dismissed, _): (bool, OwnedValue) = message.body().deserialize()?;
-                return Ok(if dismissed {
-                    Answer::Dismissed
-                } else {
-                    Answer::Given
-                });
+    /// Waits for the prompt's end; `None` where patience ends before.
+    fn wait_for_end(
+        &self,
+        prompt: &OwnedObjectPath,
+        patience: Duration,
+    ) -> Result<Option<Answer>, BusError> {
+        let end = SystemClock.since_boot().saturating_add(patience);
+        loop {
+            let left = end.saturating_sub(SystemClock.since_boot());
+            if left.is_zero() {
+                return Ok(None);
             }
-            Some("NameOwnerChanged") if mentions_service(&message.body()) => break,
-            _ => {}
+            let signal = self.0.borrow_mut().signal(left)?;
+            let Some(signal) = signal else {
+                return Ok(None);
+            };
+            if let Some(answer) = end_of(&signal, prompt)? {
+                return Ok(Some(answer));
+            }
         }
     }
-    Err(gone())
+}
+
+/// What a signal says about the prompt, if it is about it.
+fn end_of(signal: &Message, prompt: &OwnedObjectPath) -> Result<Option<Answer>, BusError> {
+    let header = signal.header();
+    match header.member().map(|member| member.as_str()) {
+        Some("Completed") if header.path().map(|path| path.as_str()) == Some(prompt.as_str()) => {
+            let (dismissed, _): (bool, OwnedValue) = signal.body().deserialize()?;
+            Ok(Some(if dismissed {
+                Answer::Dismissed
+            } else {
+                Answer::Given
+            }))
+        }
+        Some("NameOwnerChanged") if mentions_service(&signal.body()) => Err(BusError::new(
+            StoreErrorKind::Failed,
+            "the secret service went away while it asked",
+        )),
+        _ => Ok(None),
+    }
 }
 
 fn mentions_service(body: &Body) -> bool {
     body.deserialize::<(String, String, String)>()
         .is_ok_and(|(name, _, _)| name == NAME)
-}
-
-pub(super) fn gone() -> BusError {
-    BusError::new(
-        StoreErrorKind::Failed,
-        "the secret service went away while it asked",
-    )
 }

@@ -1,15 +1,16 @@
 //! The store itself: reads and writes, each behind its question.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use secret_service::blocking::{Item, SecretService};
-use secret_service::{EncryptionType, Error};
 use zbus::zvariant::OwnedObjectPath;
 
-use super::bus::{self, Bus, BusError};
+use super::bus::{Bus, BusError};
+use super::session::{Sealed, Session};
+use crate::clock::{Clock, SystemClock};
 use crate::exit::ForkMark;
 use crate::secret::SecretBytes;
 use crate::store::{
@@ -30,6 +31,10 @@ const LOCKED_BY_ITSELF: &str = "an item of this name is locked although the defa
 /// How often a search is made again because of items that come and go.
 const SEARCHES: u32 = 16;
 
+/// For how long what was found open need not be asked for again, by the next
+/// call only: an unlock comes right before it.
+const JUST_NOW: Duration = Duration::from_secs(1);
+
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// The Secret Service of the session bus.
@@ -44,7 +49,9 @@ pub struct SecretServiceStore {
 /// encrypted over the bus.
 struct Connection {
     bus: Bus,
-    session: SecretService<'static>,
+    session: Session,
+    /// When the default collection was found open, until that was made use of.
+    found_open: Cell<Option<Duration>>,
     mark: ForkMark,
 }
 
@@ -67,12 +74,13 @@ impl SecretServiceStore {
         let bus = Bus::connect(self.deadline)?;
         // Before the session is opened, and on the same connection: otherwise
         // simultaneous clients bring gnome-keyring 42.1 down.
-        bus.reach_service()?;
-        let session = SecretService::connect_with_existing(EncryptionType::Dh, bus.0.clone())?;
-        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = bus.provider();
+        let service = bus.reach_service()?;
+        let (session, is_open) = bus.open_session(&service)?;
+        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = service.provider;
         Ok(Connection {
             bus,
             session,
+            found_open: Cell::new(is_open.then(|| SystemClock.since_boot())),
             mark: ForkMark::here(),
         })
     }
@@ -88,11 +96,8 @@ impl SecretServiceStore {
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(forked) = slot.take_if(|connection| !connection.mark.is_here()) {
-            // The threads that serve it stayed with the parent: closing it in
-            // order would wait for them.
-            std::mem::forget(forked);
-        }
+        // What a child of `fork` says on it would mix with the parent's words.
+        drop(slot.take_if(|connection| !connection.mark.is_here()));
         let mut tries = TRIES;
         loop {
             let connection = match &*slot {
@@ -158,15 +163,20 @@ impl SecretStore for SecretServiceStore {
                 Interaction::Allowed => Some(self.prompt_deadline),
                 Interaction::Forbidden => None,
             };
-            connection.ensure_open(patience, "unlock")
+            if !connection.is_known_open() {
+                connection.ensure_open(patience, "unlock")?;
+            }
+            let now = SystemClock.since_boot();
+            connection.found_open.set(Some(now));
+            Ok(())
         })
     }
 
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
         self.with_connection("get", |connection| {
             connection.with_matching(&attributes(item), "get", |paths| {
-                let read = |path| Ok(connection.item(path)?.get_secret()?.into());
-                paths.into_iter().map(read).collect()
+                let read = |path| connection.bus.read(path, &connection.session);
+                paths.iter().map(read).collect()
             })
         })
     }
@@ -187,9 +197,7 @@ impl SecretStore for SecretServiceStore {
                 let mut paths = paths.into_iter();
                 match paths.next() {
                     None => connection.create(item, secret, self.prompt_deadline)?,
-                    Some(first) => connection
-                        .item(first)?
-                        .set_secret(secret.expose(), CONTENT_TYPE)?,
+                    Some(first) => connection.bus.write(&first, connection.seal(secret)?)?,
                 }
                 paths.try_for_each(|other| connection.bus.delete(&other, self.deadline))
             })
@@ -211,7 +219,7 @@ impl SecretStore for SecretServiceStore {
             let mut names = connection.with_matching(&attributes, "list", |paths| {
                 let mut names = Vec::new();
                 for path in paths {
-                    let found = connection.item(path)?.get_attributes()?;
+                    let found = connection.bus.attributes(&path)?;
                     names.extend(name_of(application, &found));
                 }
                 Ok(names)
@@ -232,15 +240,28 @@ impl Connection {
         attributes: &HashMap<&str, &str>,
         operation: &'static str,
     ) -> Result<Vec<OwnedObjectPath>, StoreError> {
-        self.ensure_open(None, operation)?;
+        let known_open = self.is_known_open();
+        if !known_open {
+            self.ensure_open(None, operation)?;
+        }
         let found = self
             .bus
             .search(attributes)
             .map_err(|cause| told(cause, operation))?;
-        if found.locked.is_empty() {
-            return Ok(found.unlocked);
+        if !found.locked.is_empty() {
+            return Err(error(StoreErrorKind::Locked, operation).because(LOCKED_BY_ITSELF));
         }
-        Err(error(StoreErrorKind::Locked, operation).because(LOCKED_BY_ITSELF))
+        if known_open && found.unlocked.is_empty() {
+            // Somebody may have locked it since.
+            self.ensure_open(None, operation)?;
+        }
+        Ok(found.unlocked)
+    }
+
+    /// Whether the default collection was found open just now. Says so once.
+    fn is_known_open(&self) -> bool {
+        let found = self.found_open.take();
+        found.is_some_and(|at| SystemClock.since_boot().saturating_sub(at) < JUST_NOW)
     }
 
     /// Does something with the items that match. From the search on again when
@@ -282,12 +303,10 @@ impl Connection {
         }
     }
 
-    fn item(&self, path: OwnedObjectPath) -> Result<Item<'_>, Error> {
-        self.session.get_item_by_path(path)
+    fn seal(&self, secret: &SecretBytes) -> Result<Sealed, BusError> {
+        self.session.seal(secret, CONTENT_TYPE)
     }
 
-    /// The service may ask a person: somebody has locked the keyring since it
-    /// was looked at.
     fn create(
         &self,
         item: &ItemName,
@@ -295,16 +314,8 @@ impl Connection {
         patience: Duration,
     ) -> Result<(), BusError> {
         let label = format!("{} ({})", item.application(), item.account());
-        self.bus.watched(patience, || {
-            self.session.get_default_collection()?.create_item(
-                &label,
-                attributes(item),
-                secret.expose(),
-                true,
-                CONTENT_TYPE,
-            )?;
-            Ok(())
-        })
+        let sealed = self.seal(secret)?;
+        self.bus.create(&label, attributes(item), sealed, patience)
     }
 }
 
@@ -320,17 +331,6 @@ fn name_of(application: &str, attributes: &HashMap<String, String>) -> Option<It
     (service == application)
         .then(|| ItemName::new(service, account).ok())
         .flatten()
-}
-
-impl From<Error> for BusError {
-    fn from(cause: Error) -> Self {
-        match cause {
-            Error::Zbus(cause) => cause.into(),
-            Error::Locked | Error::Prompt => Self::new(StoreErrorKind::Locked, cause),
-            Error::Unavailable => Self::new(StoreErrorKind::Missing, cause),
-            cause => Self::new(bus::kind_in(&cause), cause),
-        }
-    }
 }
 
 fn told(cause: BusError, operation: &'static str) -> StoreError {

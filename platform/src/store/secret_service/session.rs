@@ -1,0 +1,230 @@
+//! A session: secrets cross the bus encrypted.
+//!
+//! The algorithm is the specification's `dh-ietf1024-sha256-aes128-cbc-pkcs7`:
+//! Diffie-Hellman in the second Oakley group (RFC 2409), HKDF (RFC 5869) and
+//! AES. It keeps a secret out of the bus daemon's memory and of what listens on
+//! the bus; whom it was agreed with, the bus alone vouches for.
+//!
+//! Every process that reads an item pays for the two powers. With private
+//! numbers of 256 bits, twice what the group's own strength asks for, they take
+//! a quarter of what numbers of the group's size would.
+
+use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
+use crypto_bigint::modular::ConstMontyForm;
+use crypto_bigint::{U256, U1024, const_monty_params};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::bus::BusError;
+use crate::random;
+use crate::secret::SecretBytes;
+use crate::store::StoreErrorKind;
+
+/// The name of the algorithm.
+pub(super) const ALGORITHM: &str = "dh-ietf1024-sha256-aes128-cbc-pkcs7";
+
+/// Bytes of the group's numbers.
+const SIZE: usize = 128;
+
+/// Bytes of a block, a key and an initialization vector.
+const BLOCK: usize = 16;
+
+const_monty_params!(
+    Oakley,
+    U1024,
+    "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd1\
+     29024e088a67cc74020bbea63b139b22514a08798e3404dd\
+     ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245\
+     e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed\
+     ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381\
+     ffffffffffffffff",
+    "The prime of the second Oakley group."
+);
+
+type Number = ConstMontyForm<Oakley, { U1024::LIMBS }>;
+
+/// A secret as it crosses the bus: session, initialization vector, contents,
+/// content type.
+pub(super) type Sealed = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
+
+/// Our half of an agreement.
+pub(super) struct KeyPair {
+    private: Zeroizing<U256>,
+    public: U1024,
+}
+
+/// A key that was agreed on.
+pub(super) struct Session {
+    path: OwnedObjectPath,
+    key: Zeroizing<[u8; BLOCK]>,
+}
+
+impl KeyPair {
+    pub(super) fn generate() -> Self {
+        let random = Zeroizing::new(random::bytes::<32>());
+        let private = Zeroizing::new(U256::from_be_slice(&*random));
+        Self {
+            public: power(&U1024::from_u8(2), &private),
+            private,
+        }
+    }
+
+    /// What the service is told.
+    pub(super) fn public(&self) -> Value<'static> {
+        Value::from(self.public.to_be_bytes().as_ref().to_vec())
+    }
+
+    /// Ends the agreement with what the service said.
+    pub(super) fn agree(
+        &self,
+        (public, path): (OwnedValue, OwnedObjectPath),
+    ) -> Result<Session, BusError> {
+        let public = Vec::<u8>::try_from(public).map_err(zbus::Error::from)?;
+        let theirs = number(&public).ok_or_else(|| failed("the service's key is no key"))?;
+        let mut shared = power(&theirs, &self.private);
+        let mut bytes = Zeroizing::new([0; SIZE]);
+        bytes.copy_from_slice(shared.to_be_bytes().as_ref());
+        shared.zeroize();
+        let mut key = Zeroizing::new([0; BLOCK]);
+        Hkdf::<Sha256>::new(None, &*bytes)
+            .expand(&[], &mut *key)
+            .map_err(|_| failed("the key can't be derived"))?;
+        Ok(Session { path, key })
+    }
+}
+
+impl Session {
+    pub(super) fn path(&self) -> &OwnedObjectPath {
+        &self.path
+    }
+
+    pub(super) fn seal(
+        &self,
+        secret: &SecretBytes,
+        content_type: &str,
+    ) -> Result<Sealed, BusError> {
+        let vector = random::bytes::<BLOCK>();
+        // Room for the padding.
+        let mut contents = Zeroizing::new(vec![0; secret.len() + BLOCK]);
+        contents[..secret.len()].copy_from_slice(secret.expose());
+        let cipher = cbc::Encryptor::<aes::Aes128>::new((&*self.key).into(), (&vector).into());
+        let sealed = cipher
+            .encrypt_padded::<Pkcs7>(&mut contents, secret.len())
+            .map_err(|_| failed("the secret can't be encrypted"))?
+            .to_vec();
+        Ok((
+            self.path.clone(),
+            vector.to_vec(),
+            sealed,
+            content_type.to_owned(),
+        ))
+    }
+
+    pub(super) fn open(&self, sealed: Sealed) -> Result<SecretBytes, BusError> {
+        let (_, vector, contents, _) = sealed;
+        let mut contents = Zeroizing::new(contents);
+        let wrong = || failed("the service sent a secret that this session can't decrypt");
+        let vector: [u8; BLOCK] = vector.try_into().map_err(|_| wrong())?;
+        let cipher = cbc::Decryptor::<aes::Aes128>::new((&*self.key).into(), (&vector).into());
+        let secret = cipher
+            .decrypt_padded::<Pkcs7>(&mut contents)
+            .map_err(|_| wrong())?;
+        Ok(secret.to_vec().into())
+    }
+}
+
+fn power(base: &U1024, exponent: &U256) -> U1024 {
+    Number::new(base).pow(exponent).retrieve()
+}
+
+/// Reads a public number: not one of those whose powers anybody knows.
+fn number(bytes: &[u8]) -> Option<U1024> {
+    let mut padded = [0; SIZE];
+    let start = SIZE.checked_sub(bytes.len())?;
+    padded[start..].copy_from_slice(bytes);
+    let number = U1024::from_be_slice(&padded);
+    let last = Number::new(&U1024::ZERO) - Number::new(&U1024::ONE);
+    (number > U1024::ONE && number < last.retrieve()).then_some(number)
+}
+
+fn failed(why: &'static str) -> BusError {
+    BusError::new(StoreErrorKind::Failed, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> OwnedObjectPath {
+        OwnedObjectPath::try_from("/session").expect("a path")
+    }
+
+    fn told(pair: &KeyPair) -> (OwnedValue, OwnedObjectPath) {
+        let public = OwnedValue::try_from(pair.public()).expect("a value");
+        (public, path())
+    }
+
+    #[test]
+    fn both_sides_agree_on_a_key_and_read_what_the_other_sealed() {
+        let (ours, theirs) = (KeyPair::generate(), KeyPair::generate());
+        let here = ours.agree(told(&theirs)).ok().expect("agrees");
+        let there = theirs.agree(told(&ours)).ok().expect("agrees");
+        for secret in [&b""[..], b"token", &[b'x'; 16], &[b'y'; 4000]] {
+            let secret = SecretBytes::from(secret.to_vec());
+            let sealed = here.seal(&secret, "text/plain").ok().expect("seals");
+            assert!(sealed.2.len() > secret.len(), "padded");
+            let opened = there.open(sealed).ok().expect("opens");
+            assert!(opened.same_as(&secret));
+        }
+    }
+
+    #[test]
+    fn powers_are_those_of_the_group() {
+        let prime = <Oakley as crypto_bigint::modular::ConstMontyParams<{ U1024::LIMBS }>>::PARAMS
+            .modulus()
+            .get();
+        // Fermat: the powers of two repeat after p - 1.
+        let two = U1024::from_u8(2);
+        let whole = Number::new(&two).pow(&prime.wrapping_sub(&U1024::ONE));
+        assert_eq!(whole.retrieve(), U1024::ONE);
+        let exponent = U256::from_u8(10);
+        assert_eq!(power(&two, &exponent), U1024::from_u16(1024));
+        assert_eq!(prime.to_be_bytes().as_ref()[..8], [0xff; 8]);
+    }
+
+    #[test]
+    fn a_key_whose_powers_anybody_knows_is_refused() {
+        let prime = <Oakley as crypto_bigint::modular::ConstMontyParams<{ U1024::LIMBS }>>::PARAMS
+            .modulus()
+            .get();
+        let last = prime.wrapping_sub(&U1024::ONE);
+        let bytes = |number: &U1024| number.to_be_bytes().as_ref().to_vec();
+        for known in [
+            vec![],
+            vec![0],
+            vec![1],
+            bytes(&last),
+            bytes(&prime),
+            vec![2; 129],
+        ] {
+            assert!(number(&known).is_none(), "{known:?}");
+        }
+        assert!(number(&[2]).is_some());
+        assert!(number(&bytes(&last.wrapping_sub(&U1024::ONE))).is_some());
+    }
+
+    #[test]
+    fn what_was_changed_or_is_no_secret_is_an_error() {
+        let pair = KeyPair::generate();
+        let session = pair.agree(told(&KeyPair::generate())).ok().expect("agrees");
+        let secret = SecretBytes::from(b"token".to_vec());
+        let (path, vector, contents, kind) = session.seal(&secret, "").ok().expect("seals");
+        let short = (path.clone(), vec![], contents.clone(), kind.clone());
+        assert!(session.open(short).is_err());
+        let cut = (path, vector, contents[1..].to_vec(), kind);
+        assert!(session.open(cut).is_err());
+    }
+}
