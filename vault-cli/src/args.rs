@@ -136,8 +136,10 @@ pub(crate) struct Options {
     /// each read
     #[arg(long, global = true)]
     pub(crate) keychain_user_presence: bool,
-    /// Let the kernel hold the key that the passphrase yields for this long, such
-    /// as 15min, so that further calls need no passphrase (Linux)
+    /// Let the kernel hold for this long, such as 15min, the key that the
+    /// passphrase yields, so that further calls need no passphrase, or the
+    /// login's key in the Secret Service, so that further calls with this option
+    /// do not ask it (Linux)
     #[arg(long, global = true, env = "VAULT_REMEMBER", value_name = "TIME",
           value_parser = duration)]
     pub(crate) remember: Option<std::time::Duration>,

@@ -366,6 +366,12 @@ impl Profile {
         {
             return Ok(look);
         }
+        if let Some(key) = self.held_key(&storage)
+            && let Ok(Some(look @ Look::Login(_))) = self.look_with(&storage, &key)
+        {
+            *lock(&self.key) = Some(key);
+            return Ok(look);
+        }
         let Some(key) = self
             .read_key(&storage.store, Some(&storage), waiting)
             .await?
@@ -376,10 +382,21 @@ impl Profile {
         storage.check_folder(&key)?;
         let key = self.know_key(key);
         match self.look_with(&storage, &key)? {
-            Some(look) => Ok(look),
+            Some(look) => {
+                if let (Look::Login(_), Some(time)) = (&look, self.settings.remember) {
+                    storage.hold_key(&key, time);
+                }
+                Ok(look)
+            }
             None if storage.is_buried(key.login)? => Ok(Look::Ended(key.login)),
             None => Ok(Look::Damaged),
         }
+    }
+
+    /// The key that the kernel holds, where that was asked for.
+    fn held_key(&self, storage: &Storage) -> Option<Arc<KeyItem>> {
+        self.settings.remember?;
+        storage.held_key().map(Arc::new)
     }
 
     /// Without a folder there may still be a login: the folder was wiped.

@@ -4,6 +4,7 @@
 //! store is called on its own thread, because it may be slow, ask a person or
 //! hang.
 
+mod held_key;
 pub(crate) mod items;
 
 use std::path::Path;
@@ -228,6 +229,7 @@ impl Storage {
     }
 
     pub(crate) async fn write_key_item(&self, item: &KeyItem) -> Result<()> {
+        self.release_key();
         self.write_store(self.key_item_name()?, item.write()).await
     }
 
@@ -239,6 +241,7 @@ impl Storage {
         if keys.iter().any(is_anothers) {
             return Ok(());
         }
+        self.release_key();
         self.delete_from_store(self.token_item_name()?).await?;
         self.delete_from_store(self.key_item_name()?).await
     }
@@ -249,6 +252,7 @@ impl Storage {
         if self.other_folder().await?.is_some() {
             return Ok(());
         }
+        self.release_key();
         self.delete_from_store(self.token_item_name()?).await?;
         self.delete_from_store(self.key_item_name()?).await
     }

@@ -348,9 +348,17 @@ impl VaultBuilder {
         self
     }
 
-    /// For how long the kernel holds the encrypted-file store's key once it was
-    /// derived from the passphrase; Linux only. Further processes need no
-    /// passphrase so long, and any process of the user can read the key.
+    /// Lets the kernel hold for so long what is slow to get; Linux only. The
+    /// encrypted-file store's key once it was derived from the passphrase:
+    /// further processes need no passphrase. And the key of a login in the
+    /// Secret Service once it was read: further processes that are opened with
+    /// this, too, have their token without asking the store, until a logout, a
+    /// new login, or the time's end.
+    ///
+    /// # Security
+    ///
+    /// Any process of the user can read the key so long, also while the keyring
+    /// is locked.
     #[must_use]
     pub fn remember_key(mut self, time: Duration) -> Self {
         self.remember = Some(time);

@@ -17,7 +17,6 @@
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod parameters;
-#[cfg_attr(not(target_os = "linux"), path = "encrypted_file/not_remembered.rs")]
 mod remembered;
 
 use std::fmt;

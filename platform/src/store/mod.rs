@@ -18,6 +18,7 @@ mod apple_status;
 pub mod credential_manager;
 pub mod encrypted_file;
 mod error;
+pub mod held;
 mod key_source;
 pub mod keychain;
 pub mod keyutils;
@@ -339,9 +340,9 @@ pub struct StoreOptions {
     /// What a new passphrase of the encrypted-file store costs to derive a key
     /// from.
     pub passphrase_cost: PassphraseCost,
-    /// For how long the kernel's key ring holds the encrypted-file store's key
-    /// once it was derived, so that further processes need no passphrase. Any
-    /// process of the user can read it so long. Linux only.
+    /// For how long the kernel holds the encrypted-file store's key once it was
+    /// derived, so that further processes need no passphrase. Any process of the
+    /// user can read it so long ([`held`]). Linux only.
     pub remember: Option<Duration>,
     /// Take a state root on a network file system.
     pub allow_network_file_system: bool,
