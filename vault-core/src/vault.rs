@@ -104,7 +104,7 @@ impl Vault {
             let summary = folder.and_then(|folder| ProfileSummary::read_with_pin(&folder));
             summary.transpose().map(|summary| (name, summary))
         };
-        Ok(self.folders()?.into_iter().filter_map(summary).collect())
+        Ok(self.folders()?.filter_map(summary).collect())
     }
 
     /// What can be seen of each profile without its store, by name: for who
@@ -124,7 +124,7 @@ impl Vault {
             let glance = folder.and_then(|folder| Glance::read(&folder, &names, &now));
             (name, glance)
         };
-        Ok(self.folders()?.into_iter().map(glance).collect())
+        Ok(self.folders()?.map(glance).collect())
     }
 
     /// The names of all profiles of this application that have a folder,
@@ -134,13 +134,13 @@ impl Vault {
     ///
     /// If the application's folder can't be read.
     pub fn profile_names(&self) -> Result<Vec<String>> {
-        let folders = self.folders()?.into_iter();
-        Ok(folders.map(|(name, _)| name).collect())
+        Ok(self.folders()?.map(|(name, _)| name).collect())
     }
 
-    /// The folders of the profiles, sorted by name. The encrypted-file store's
-    /// items lie beside them.
-    fn folders(&self) -> Result<Vec<(String, Result<StateFolder>)>> {
+    /// The folders of the profiles, sorted by name, each opened when its turn
+    /// comes: there may be more than a process may have open. The encrypted-file
+    /// store's items lie beside them.
+    fn folders(&self) -> Result<Box<dyn Iterator<Item = (String, Result<StateFolder>)>>> {
         let Some(root) = &self.settings.root else {
             let folders = self.settings.memory_folders.lock();
             let folders = folders.unwrap_or_else(PoisonError::into_inner);
@@ -149,7 +149,7 @@ impl Vault {
                 .map(|(name, folder)| (name.clone(), Ok(folder.clone())))
                 .collect();
             found.sort_by(|(one, _), (other, _)| one.cmp(other));
-            return Ok(found);
+            return Ok(Box::new(found.into_iter()));
         };
         let options = FolderOptions {
             allow_network_file_system: self.settings.allow_network_file_system,
@@ -159,23 +159,24 @@ impl Vault {
             None => None,
         };
         let Some(application) = application else {
-            return Ok(Vec::new());
+            return Ok(Box::new(std::iter::empty()));
         };
-        let mut found = Vec::new();
-        for name in application.children()? {
-            if check_name("profile", &name).is_err() {
-                continue;
-            }
+        let names = application.children()?;
+        let names = names
+            .into_iter()
+            .filter(|name| check_name("profile", name).is_ok());
+        Ok(Box::new(names.filter_map(move |name| {
             let folder = application.open_child(&name).map_err(Error::from);
             match folder.transpose() {
                 Some(Ok(folder))
-                    if name == encrypted_file::FOLDER && !storage::is_of_a_profile(&folder) => {}
-                Some(folder) => found.push((name, folder)),
-                // It was removed meanwhile.
-                None => {}
+                    if name == encrypted_file::FOLDER && !storage::is_of_a_profile(&folder) =>
+                {
+                    None
+                }
+                // None: it was removed meanwhile.
+                folder => folder.map(|folder| (name, folder)),
             }
-        }
-        Ok(found)
+        })))
     }
 
     /// The sessions that are bound to a host, by profile: which tools of that

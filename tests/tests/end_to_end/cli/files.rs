@@ -340,6 +340,45 @@ fn another_user_who_is_faster_makes_it_fail_and_nothing_else() {
     assert_eq!(won + lost, 60);
 }
 
+#[test]
+fn a_user_may_have_more_profiles_than_a_process_may_have_files_open() {
+    const PROFILES: usize = 100;
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    let first = sandbox.profile("default");
+    for number in 1..PROFILES {
+        let folder = sandbox.profile(&format!("more-{number}"));
+        let copied = Command::new("cp")
+            .arg("-rp")
+            .args([&first, &folder])
+            .status();
+        assert!(copied.unwrap().success());
+    }
+    let listed = vault_cli(&sandbox, &["list", "--json"]);
+    let command = sandbox.command(&["list", "--json"]);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -n 48 && exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+    let limited = feed(limited, "");
+    for output in [listed, limited] {
+        assert_eq!(output.code(), Some(0), "{output:?}");
+        let rows = output.json()["profiles"].take();
+        assert_eq!(rows.as_array().unwrap().len(), PROFILES, "{output:?}");
+        for row in rows.as_array().unwrap() {
+            assert_eq!(row["state"], "logged_in", "{row}");
+        }
+    }
+}
+
 struct Racing(Child);
 
 impl Drop for Racing {
