@@ -182,12 +182,15 @@ impl Context {
                 return Ok(Some(KeySource::PassphraseFile(passphrase)));
             }
         }
+        if !terminal::is_attended() {
+            return Ok(None);
+        }
         let wanted = match asks {
             Asks::Always => true,
             Asks::UnlessRemembered(to) => self.uses_passphrase(to) && !self.key_is_remembered(),
             Asks::Never => false,
         };
-        if !wanted || !terminal::is_attended() {
+        if !wanted {
             return Ok(None);
         }
         let passphrase = terminal::ask_secret("Passphrase of the encrypted-file store: ")?;

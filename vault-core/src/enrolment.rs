@@ -166,7 +166,7 @@ async fn make_login(
     interaction: &dyn LoginInteraction,
     caller: &mut Caller,
 ) -> Result<LoginReport> {
-    let known = profile.settings.known_servers.find(&request.issuer);
+    let known = profile.settings.known_servers().find(&request.issuer);
     let request = &known.map_or_else(|| request.clone(), |server| server.adapt(request));
     let http = profile.http(&[])?;
     let Description {
@@ -255,7 +255,7 @@ pub(crate) async fn import(
             )
         }
     };
-    let known = profile.settings.known_servers.find(&issuer);
+    let known = profile.settings.known_servers().find(&issuer);
     let credential = settle(import.credential.as_deref(), &endpoints, known)?;
     let settings = LoginSettings {
         audience_parameter: known.is_some_and(|server| server.audience_parameter),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use vault_platform::clock::Clock;
@@ -28,7 +28,8 @@ pub(crate) struct Settings {
     pub(crate) interaction: Interaction,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policy: Option<RotationPolicy>,
-    pub(crate) known_servers: KnownServers,
+    /// Given, or the built-in list once a login asks for it.
+    pub(crate) known_servers: OnceLock<KnownServers>,
     pub(crate) ca_certificates: Vec<String>,
     pub(crate) allow_network_file_system: bool,
     pub(crate) roaming: bool,
@@ -60,6 +61,10 @@ impl Settings {
         let worker = StoreWorker::new(store::open(kind, &self.store_options())?);
         stores.insert(kind, worker.clone());
         Ok(worker)
+    }
+
+    pub(crate) fn known_servers(&self) -> &KnownServers {
+        self.known_servers.get_or_init(KnownServers::built_in)
     }
 
     /// What any store is opened with.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use vault_platform::clock::{Clock, SystemClock};
@@ -282,7 +282,7 @@ pub struct VaultBuilder {
     interaction: Interaction,
     clock: Arc<dyn Clock>,
     policy: Option<RotationPolicy>,
-    known_servers: KnownServers,
+    known_servers: OnceLock<KnownServers>,
     ca_certificates: Vec<String>,
     user_agent: String,
     allow_network_file_system: bool,
@@ -305,7 +305,7 @@ impl VaultBuilder {
             interaction: Interaction::Allowed,
             clock: Arc::new(SystemClock),
             policy: None,
-            known_servers: KnownServers::built_in(),
+            known_servers: OnceLock::new(),
             ca_certificates: Vec::new(),
             user_agent: application.to_owned(),
             allow_network_file_system: false,
@@ -385,7 +385,7 @@ impl VaultBuilder {
     /// [`rotation_policy`](Self::rotation_policy) say nothing else.
     #[must_use]
     pub fn known_servers(mut self, servers: KnownServers) -> Self {
-        self.known_servers = servers;
+        self.known_servers = servers.into();
         self
     }
 
