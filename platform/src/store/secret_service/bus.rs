@@ -11,7 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use zbus::fdo;
-use zbus::message::Message;
+use zbus::message::{Flags, Message};
 use zbus::zvariant::{DynamicDeserialize, DynamicType, OwnedObjectPath, OwnedValue, Value};
 
 use super::prompt::Answer;
@@ -43,6 +43,8 @@ pub(super) struct Service {
     pub(super) provider: String,
     /// The default collection, if there is one.
     default: Option<OwnedObjectPath>,
+    /// Our half of a session, made while the bus answered.
+    pair: KeyPair,
 }
 
 /// The paths of the items that a search found.
@@ -97,9 +99,10 @@ impl From<zbus::Error> for BusError {
 }
 
 impl Bus {
-    /// Connects to the session bus, and makes sure that somebody answers to the
-    /// service's name.
-    pub(super) fn connect(deadline: Duration) -> Result<Self, BusError> {
+    /// Connects to the session bus, makes sure that somebody answers to the
+    /// service's name, and reads a property: a first call that gnome-keyring
+    /// survives.
+    pub(super) fn connect(deadline: Duration) -> Result<(Self, Service), BusError> {
         let missing = |error: zbus::Error| {
             let kind = match kind_of(&error) {
                 StoreErrorKind::Hung => StoreErrorKind::Hung,
@@ -111,48 +114,58 @@ impl Bus {
         let wire = Wire::connect(deadline).map_err(missing)?;
         let bus = Self(RefCell::new(wire));
         let hello = to_bus("Hello", &())?;
-        let [hello, owned] = bus.ask_all([&hello, &to_bus("NameHasOwner", &(NAME,))?]);
+        let owned = to_bus("NameHasOwner", &(NAME,))?;
+        // These start no service.
+        let first = [
+            quietly(PROPERTIES, "Get", &(SERVICE, "Collections"))?,
+            quietly(SERVICE, "ReadAlias", &("default",))?,
+            to_bus("GetConnectionUnixProcessID", &(NAME,))?,
+        ];
+        let [property, alias, process] = first.each_ref();
+        let ([hello, owned, property, alias, process], pair) = bus.ask_meanwhile(
+            [&hello, &owned, property, alias, process],
+            KeyPair::generate,
+        );
         hello.map_err(missing)?;
-        if !read::<bool>(&owned?)? {
-            let known: Vec<String> = bus.ask_bus("ListActivatableNames", &())?;
-            if !known.iter().any(|name| name == NAME) {
-                return Err(BusError::new(
-                    StoreErrorKind::Missing,
-                    "no program on the session bus is a secret service",
-                ));
-            }
-            let _started: u32 = bus.ask_bus("StartServiceByName", &(NAME, 0_u32))?;
-        }
-        Ok(bus)
-    }
-
-    /// Reads a property, a first call that gnome-keyring survives, and what else
-    /// is to be known before a session is opened.
-    pub(super) fn reach_service(&self) -> Result<Service, BusError> {
-        let collections = to_service(PATH, PROPERTIES, "Get", &(SERVICE, "Collections"))?;
-        let [collections, alias, process] = self.ask_all([
-            &collections,
-            &default_collection()?,
-            &to_bus("GetConnectionUnixProcessID", &(NAME,))?,
-        ]);
-        collections?;
+        let answers = if read::<bool>(&owned?)? {
+            [property, alias, process]
+        } else {
+            bus.start_service()?;
+            bus.ask_all(first.each_ref())
+        };
+        let [property, alias, process] = answers;
+        property?;
         let process = process.ok().and_then(|answer| read::<u32>(&answer).ok());
-        Ok(Service {
+        let service = Service {
             provider: provider(process),
             default: read_collection(&alias?)?,
-        })
+            pair,
+        };
+        Ok((bus, service))
+    }
+
+    fn start_service(&self) -> Result<(), BusError> {
+        let known: Vec<String> = self.ask_bus("ListActivatableNames", &())?;
+        if !known.iter().any(|name| name == NAME) {
+            return Err(BusError::new(
+                StoreErrorKind::Missing,
+                "no program on the session bus is a secret service",
+            ));
+        }
+        let _started: u32 = self.ask_bus("StartServiceByName", &(NAME, 0_u32))?;
+        Ok(())
     }
 
     /// Opens a session, and tells whether the default collection is open.
     pub(super) fn open_session(&self, service: &Service) -> Result<(Session, bool), BusError> {
-        let pair = KeyPair::generate();
-        let open = to_service(PATH, SERVICE, "OpenSession", &(ALGORITHM, pair.public()))?;
+        let public = service.pair.public();
+        let open = to_service(PATH, SERVICE, "OpenSession", &(ALGORITHM, public))?;
         let Some(collection) = &service.default else {
             let [agreed] = self.ask_all([&open]);
-            return Ok((pair.agree(read(&agreed?)?)?, false));
+            return Ok((service.pair.agree(read(&agreed?)?)?, false));
         };
         let [agreed, locked] = self.ask_all([&open, &lock_of(collection)?]);
-        let session = pair.agree(read(&agreed?)?)?;
+        let session = service.pair.agree(read(&agreed?)?)?;
         Ok((session, !read_lock(&locked?)?))
     }
 
@@ -236,8 +249,9 @@ impl Bus {
         item: &OwnedObjectPath,
         session: &Session,
     ) -> Result<SecretBytes, BusError> {
-        let sealed: Sealed = self.ask(item.as_str(), ITEM, "GetSecret", &(session.path(),))?;
-        session.open(sealed)
+        let secret = to_service(item.as_str(), ITEM, "GetSecret", &(session.path(),))?;
+        let ([secret], ()) = self.ask_meanwhile([&secret], || session.derive());
+        session.open(read::<Sealed>(&secret?)?)
     }
 
     /// Gives an item another secret.
@@ -328,9 +342,21 @@ impl Bus {
 
     /// Asks several questions in one piece.
     fn ask_all<const N: usize>(&self, questions: [&Message; N]) -> [zbus::Result<Message>; N] {
+        self.ask_meanwhile(questions, || ()).0
+    }
+
+    /// The same, and does some work until the answers come.
+    fn ask_meanwhile<const N: usize, T>(
+        &self,
+        questions: [&Message; N],
+        work: impl FnOnce() -> T,
+    ) -> ([zbus::Result<Message>; N], T) {
         let mut wire = self.0.borrow_mut();
         let calls = questions.map(|question| wire.send(question));
-        calls.map(|call| wire.answer(call))
+        // What failed is told by each answer.
+        wire.flush().ok();
+        let done = work();
+        (calls.map(|call| wire.answer(call)), done)
     }
 }
 
@@ -353,6 +379,19 @@ fn to_bus(
     Message::method_call(BUS_PATH, method)?
         .destination(BUS)?
         .interface(BUS)?
+        .build(arguments)
+}
+
+/// A call to the service itself, if it runs.
+fn quietly(
+    interface: &str,
+    method: &str,
+    arguments: &(impl serde::Serialize + DynamicType),
+) -> zbus::Result<Message> {
+    Message::method_call(PATH, method)?
+        .destination(NAME)?
+        .interface(interface)?
+        .with_flags(Flags::NoAutoStart)?
         .build(arguments)
 }
 

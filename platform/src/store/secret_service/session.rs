@@ -9,6 +9,9 @@
 //! numbers of 256 bits, twice what the group's own strength asks for, they take
 //! a quarter of what numbers of the group's size would.
 
+use std::cell::OnceCell;
+use std::fmt;
+
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use crypto_bigint::modular::ConstMontyForm;
@@ -51,15 +54,19 @@ type Number = ConstMontyForm<Oakley, { U1024::LIMBS }>;
 pub(super) type Sealed = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
 
 /// Our half of an agreement.
+#[derive(Clone)]
 pub(super) struct KeyPair {
     private: Zeroizing<U256>,
     public: U1024,
 }
 
-/// A key that was agreed on.
+/// What was agreed on. The key is derived when it is needed, or before, where
+/// there is time.
 pub(super) struct Session {
     path: OwnedObjectPath,
-    key: Zeroizing<[u8; BLOCK]>,
+    ours: KeyPair,
+    theirs: U1024,
+    key: OnceCell<Zeroizing<[u8; BLOCK]>>,
 }
 
 impl KeyPair {
@@ -84,21 +91,43 @@ impl KeyPair {
     ) -> Result<Session, BusError> {
         let public = Vec::<u8>::try_from(public).map_err(zbus::Error::from)?;
         let theirs = number(&public).ok_or_else(|| failed("the service's key is no key"))?;
-        let mut shared = power(&theirs, &self.private);
-        let mut bytes = Zeroizing::new([0; SIZE]);
-        bytes.copy_from_slice(shared.to_be_bytes().as_ref());
-        shared.zeroize();
-        let mut key = Zeroizing::new([0; BLOCK]);
-        Hkdf::<Sha256>::new(None, &*bytes)
-            .expand(&[], &mut *key)
-            .map_err(|_| failed("the key can't be derived"))?;
-        Ok(Session { path, key })
+        Ok(Session {
+            path,
+            ours: self.clone(),
+            theirs,
+            key: OnceCell::new(),
+        })
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("KeyPair")
     }
 }
 
 impl Session {
     pub(super) fn path(&self) -> &OwnedObjectPath {
         &self.path
+    }
+
+    /// Derives the key, if that was not done yet.
+    pub(super) fn derive(&self) {
+        self.key();
+    }
+
+    fn key(&self) -> &[u8; BLOCK] {
+        self.key.get_or_init(|| {
+            let mut shared = power(&self.theirs, &self.ours.private);
+            let mut bytes = Zeroizing::new([0; SIZE]);
+            bytes.copy_from_slice(shared.to_be_bytes().as_ref());
+            shared.zeroize();
+            let mut key = Zeroizing::new([0; BLOCK]);
+            Hkdf::<Sha256>::new(None, &*bytes)
+                .expand(&[], &mut *key)
+                .expect("HKDF gives far more than one key");
+            key
+        })
     }
 
     pub(super) fn seal(
@@ -110,7 +139,7 @@ impl Session {
         // Room for the padding.
         let mut contents = Zeroizing::new(vec![0; secret.len() + BLOCK]);
         contents[..secret.len()].copy_from_slice(secret.expose());
-        let cipher = cbc::Encryptor::<aes::Aes128>::new((&*self.key).into(), (&vector).into());
+        let cipher = cbc::Encryptor::<aes::Aes128>::new(self.key().into(), (&vector).into());
         let sealed = cipher
             .encrypt_padded::<Pkcs7>(&mut contents, secret.len())
             .map_err(|_| failed("the secret can't be encrypted"))?
@@ -128,7 +157,7 @@ impl Session {
         let mut contents = Zeroizing::new(contents);
         let wrong = || failed("the service sent a secret that this session can't decrypt");
         let vector: [u8; BLOCK] = vector.try_into().map_err(|_| wrong())?;
-        let cipher = cbc::Decryptor::<aes::Aes128>::new((&*self.key).into(), (&vector).into());
+        let cipher = cbc::Decryptor::<aes::Aes128>::new(self.key().into(), (&vector).into());
         let secret = cipher
             .decrypt_padded::<Pkcs7>(&mut contents)
             .map_err(|_| wrong())?;
@@ -170,13 +199,13 @@ mod tests {
     #[test]
     fn both_sides_agree_on_a_key_and_read_what_the_other_sealed() {
         let (ours, theirs) = (KeyPair::generate(), KeyPair::generate());
-        let here = ours.agree(told(&theirs)).ok().expect("agrees");
-        let there = theirs.agree(told(&ours)).ok().expect("agrees");
+        let here = ours.agree(told(&theirs)).expect("agrees");
+        let there = theirs.agree(told(&ours)).expect("agrees");
         for secret in [&b""[..], b"token", &[b'x'; 16], &[b'y'; 4000]] {
             let secret = SecretBytes::from(secret.to_vec());
-            let sealed = here.seal(&secret, "text/plain").ok().expect("seals");
+            let sealed = here.seal(&secret, "text/plain").expect("seals");
             assert!(sealed.2.len() > secret.len(), "padded");
-            let opened = there.open(sealed).ok().expect("opens");
+            let opened = there.open(sealed).expect("opens");
             assert!(opened.same_as(&secret));
         }
     }
@@ -219,9 +248,9 @@ mod tests {
     #[test]
     fn what_was_changed_or_is_no_secret_is_an_error() {
         let pair = KeyPair::generate();
-        let session = pair.agree(told(&KeyPair::generate())).ok().expect("agrees");
+        let session = pair.agree(told(&KeyPair::generate())).expect("agrees");
         let secret = SecretBytes::from(b"token".to_vec());
-        let (path, vector, contents, kind) = session.seal(&secret, "").ok().expect("seals");
+        let (path, vector, contents, kind) = session.seal(&secret, "").expect("seals");
         let short = (path.clone(), vec![], contents.clone(), kind.clone());
         assert!(session.open(short).is_err());
         let cut = (path, vector, contents[1..].to_vec(), kind);

@@ -71,10 +71,10 @@ impl SecretServiceStore {
     }
 
     fn connect(&self) -> Result<Connection, BusError> {
-        let bus = Bus::connect(self.deadline)?;
-        // Before the session is opened, and on the same connection: otherwise
-        // simultaneous clients bring gnome-keyring 42.1 down.
-        let service = bus.reach_service()?;
+        // A property is read before the session is opened, and on the same
+        // connection: otherwise simultaneous clients bring gnome-keyring 42.1
+        // down.
+        let (bus, service) = Bus::connect(self.deadline)?;
         let (session, is_open) = bus.open_session(&service)?;
         *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = service.provider;
         Ok(Connection {

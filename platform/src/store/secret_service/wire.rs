@@ -100,7 +100,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends a call, with the next answer that is waited for; gives the number
+    /// Takes a call that is sent with the next [`Wire::flush`]; gives the number
     /// that its answer names.
     pub(super) fn send(&mut self, message: &Message) -> NonZeroU32 {
         self.outgoing.extend_from_slice(message.data());
@@ -141,7 +141,8 @@ impl Wire {
         }
     }
 
-    fn flush(&mut self) -> Result<()> {
+    /// Sends what there is to send.
+    pub(super) fn flush(&mut self) -> Result<()> {
         if self.broken {
             return Err(io::Error::from(io::ErrorKind::NotConnected).into());
         }
