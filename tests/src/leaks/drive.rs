@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Failure;
 use super::echo::{self, Echo};
 use super::kept::{self, Kind};
-use super::machine::Machine;
+use super::machine::{self, Machine};
 use crate::server::{
     AccessTokenFormat, Alteration, AuthorizationServer, Client, ClientAuthentication,
     DeviceApproval, Dpop, Endpoint, Fault, IdTokens, PushedRequests, Reply, ResponseParameter,
@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// If the program ends otherwise than it should: then it was not driven through everything.
 pub fn everything() -> Result<Vec<&'static str>, Failure> {
     type Part = (&'static str, fn(&Machine) -> Result<(), Failure>);
-    let parts: [Part; 10] = [
+    let parts: [Part; 11] = [
         ("login with a browser, and every command", every_command),
         ("login with a device code", device),
         ("proofs of possession, pushed requests", proofs),
@@ -39,6 +39,7 @@ pub fn everything() -> Result<Vec<&'static str>, Failure> {
         ("servers that repeat what they are sent", echoes),
         ("signals in the middle, files that are damaged", interrupted),
         ("a passphrase, and its change", passphrase),
+        ("the kernel's key ring", key_ring),
     ];
     // Most of it is waiting.
     std::thread::scope(|scope| {
@@ -402,4 +403,27 @@ fn passphrase(machine: &Machine) -> Result<(), Failure> {
     run(&others, &["refresh", "--force"], b"", 0)?;
     run(&words, &["show"], b"", 4)?;
     run(&others, &["logout"], b"", 0)
+}
+
+/// Items and a remembered key in the kernel, whose names anybody of the user's may list.
+fn key_ring(machine: &Machine) -> Result<(), Failure> {
+    let Some(ring) = machine::key_ring()? else {
+        return Ok(());
+    };
+    let application = format!("vault.test.leaks.{}", std::process::id());
+    let server = server(|config| config.dpop = Dpop::Offered);
+    let here = ["--store", "keyutils", "--app", &application];
+    machine.log_in(server.issuer(), &[&here[..], &["--dpop"]].concat(), 0)?;
+    machine::tell_secrets_in(&*ring, &application)?;
+    let run = |arguments: &[&str]| {
+        let mut command = machine.command(&[&here[..], arguments].concat());
+        command
+            .env_remove("VAULT_STORE")
+            .env_remove("VAULT_KEY_FILE");
+        machine.finish(machine.start(command, b"")?, arguments, 0)
+    };
+    run(&["token"])?;
+    run(&["refresh", "--force"])?;
+    run(&["doctor"])?;
+    run(&["logout"])
 }

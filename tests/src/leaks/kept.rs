@@ -78,11 +78,12 @@ pub enum Place {
     Sealed,
     Items,
     State,
+    KernelKeys,
 }
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TokenStdout,
         Self::AnyStdout,
         Self::Stdout,
@@ -101,6 +102,7 @@ impl Place {
         Self::Sealed,
         Self::Items,
         Self::State,
+        Self::KernelKeys,
     ];
 
     /// What it is, for people.
@@ -125,6 +127,7 @@ impl Place {
             Self::Sealed => "sealed files",
             Self::Items => "items of the encrypted-file store",
             Self::State => "all else in the state folder",
+            Self::KernelKeys => "names of the kernel's keys, /proc/keys",
         }
     }
 

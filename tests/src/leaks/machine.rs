@@ -3,12 +3,15 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use vault_core::platform::random;
-use vault_core::platform::store::{self, KeySource, StoreKind, StoreOptions};
+use vault_core::platform::store::{
+    self, Interaction, KeySource, SecretStore, StoreErrorKind, StoreKind, StoreOptions,
+};
 
 use super::Failure;
 use super::kept::{self, Kind, Place};
@@ -213,17 +216,40 @@ impl Machine {
             ..StoreOptions::default()
         };
         let store = store::open(StoreKind::EncryptedFile, &options)?;
-        for item in store.list(APPLICATION)? {
-            for secret in store.get(&item)? {
-                let fields: Value = serde_json::from_slice(secret.expose())?;
-                for (name, kind) in [("key", Kind::SealingKey), ("dpop", Kind::DpopKey)] {
-                    if let Some(text) = fields[name].as_str() {
-                        kept::secret(kind, URL_SAFE_NO_PAD.decode(text)?);
-                    }
+        tell_secrets_in(&*store, APPLICATION)
+    }
+}
+
+/// Tells the keys among an application's items.
+///
+/// # Errors
+///
+/// If the store can't be read.
+pub fn tell_secrets_in(store: &dyn SecretStore, application: &str) -> Result<(), Failure> {
+    for item in store.list(application)? {
+        for secret in store.get(&item)? {
+            let fields: Value = serde_json::from_slice(secret.expose())?;
+            for (name, kind) in [("key", Kind::SealingKey), ("dpop", Kind::DpopKey)] {
+                if let Some(text) = fields[name].as_str() {
+                    kept::secret(kind, URL_SAFE_NO_PAD.decode(text)?);
                 }
             }
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+/// The kernel's key ring; `None` where the kernel has none.
+///
+/// # Errors
+///
+/// If it has one that does not work.
+pub fn key_ring() -> Result<Option<Arc<dyn SecretStore>>, Failure> {
+    let ring = store::open(StoreKind::Keyutils, &StoreOptions::default())?;
+    match ring.unlock(Interaction::Forbidden) {
+        Ok(()) => Ok(Some(ring)),
+        Err(error) if error.kind == StoreErrorKind::Missing => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use super::kept::{self, Place};
 use super::search::{Row, search, secrets};
 use super::watch::Watch;
-use super::{Failure, controls, drive, library, report};
+use super::{Failure, controls, drive, library, machine, report};
 use crate::kills::worker;
 
 /// What a run of its own has to have seen something of; the others only exist for a moment, or in
@@ -69,8 +69,10 @@ fn own() -> Result<ExitCode, Failure> {
     drop(watch);
     let rows = search(folder.path())?;
     let clean = tell(folder.path(), &rows)?;
+    let keys = machine::key_ring()?.map(|_| Place::KernelKeys);
     let unseen: Vec<&str> = NEEDED
         .into_iter()
+        .chain(keys)
         .filter(|place| !rows.iter().any(|row| row.place == *place && row.bytes > 0))
         .map(Place::title)
         .collect();

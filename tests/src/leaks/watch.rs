@@ -1,5 +1,5 @@
 //! Watches from outside, while programs run: the command line and the environment of every process
-//! of the machine, or each file that appears in some folders, temporary ones too.
+//! of the machine and the names of the kernel's keys, or each file that appears in some folders, temporary ones too.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -64,6 +64,12 @@ impl Watch {
         look(&self.seen, Some(process));
     }
 
+    /// Looks at the kernel's keys at once.
+    pub fn look_at_keys(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.kernel_keys();
+    }
+
     /// Looks at all files at once.
     pub fn look_at_files(&self) {
         look(&self.seen, None);
@@ -87,6 +93,7 @@ fn look(seen: &Mutex<Seen>, process: Option<u32>) {
         None => {
             if seen.processes {
                 seen.all_processes();
+                seen.kernel_keys();
             }
             seen.files();
         }
@@ -135,6 +142,18 @@ impl Seen {
                     place => place,
                 };
                 kept::output(place, bytes);
+            }
+        }
+    }
+
+    /// What anybody sees of a key: its name. A kernel without keys has none to show.
+    fn kernel_keys(&mut self) {
+        let keys = std::fs::read_to_string("/proc/keys").unwrap_or_default();
+        for key in keys.lines() {
+            // Before the name stands what changes: how often it is used, and when it ends.
+            let name = key.split_whitespace().skip(7).collect::<Vec<_>>().join(" ");
+            if self.is_new(("key", &name)) {
+                kept::output(Place::KernelKeys, name);
             }
         }
     }

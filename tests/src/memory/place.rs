@@ -118,7 +118,8 @@ impl Place {
             ahead_ms: 0,
             rebooted: false,
             policy: RotationPolicy::default(),
-            lock_timeout_ms: 10_000,
+            // A look takes its time, and the lock may be held meanwhile.
+            lock_timeout_ms: 60_000,
         }
     }
 
