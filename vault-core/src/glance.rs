@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_look_at_a_folder_makes_no_file() {
         let place = tempfile::tempdir().unwrap();
-        let folder = StateFolder::create(place.path(), Default::default()).unwrap();
+        let folder = StateFolder::create(&place.path().join("state"), Default::default()).unwrap();
         let seen = glance(&folder, &ManualClock::new());
         assert!(seen.summary.is_none() && seen.history.is_empty() && seen.counters.is_none());
         assert_eq!(folder.names().unwrap(), Vec::<String>::new());
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn what_other_processes_count_is_seen() {
         let place = tempfile::tempdir().unwrap();
-        let folder = StateFolder::create(place.path(), Default::default()).unwrap();
+        let folder = StateFolder::create(&place.path().join("state"), Default::default()).unwrap();
         let clock = ManualClock::new();
         let shared = Shared::new(SharedWords::open(&folder, shared::FILE).unwrap());
         shared.count_attempt();
