@@ -5,7 +5,7 @@
 //! cargo-fuzz sets) and for the unit tests, which feed every file of
 //! `tests/fuzz/corpus/encrypted_file` to it. It panics if a promise is broken.
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::parameters::Parameters;
 use super::{file_name, item_of, opened};
@@ -56,6 +56,13 @@ fn sealed(file: &[u8]) -> Result<Vec<u8>, StoreErrorKind> {
     }
 }
 
+/// Whose item a header says it is, whatever else it says.
+#[derive(Deserialize)]
+struct Names {
+    application: String,
+    account: String,
+}
+
 fn assert_corrupted(read: &Result<Vec<u8>, StoreErrorKind>) {
     assert_eq!(*read, Err(StoreErrorKind::Corrupted));
 }
@@ -68,20 +75,9 @@ fn header(header: &[u8]) {
         header,
         SECRET,
     ));
-    let names: Option<Value> = serde_json::from_slice(header).ok();
-    let is_named = names.is_some_and(|names| match &names {
-        Value::Object(names) => {
-            let is =
-                |member: &str, name: &str| names.get(member).and_then(Value::as_str) == Some(name);
-            is("application", APPLICATION) && is("account", ACCOUNT)
-        }
-        // Without names, in the members' order.
-        Value::Array(names) => {
-            let names: Vec<_> = names.iter().map(Value::as_str).collect();
-            names == [Some(APPLICATION), Some(ACCOUNT)]
-        }
-        _ => false,
-    });
+    let names: Option<Names> = serde_json::from_slice(header).ok();
+    let is_named =
+        names.is_some_and(|names| names.application == APPLICATION && names.account == ACCOUNT);
     match read {
         Ok(secret) => assert!(is_named && secret == SECRET),
         // A member that stands there twice is refused, too.
