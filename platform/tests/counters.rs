@@ -66,14 +66,31 @@ fn counters_in_a_folder_that_cannot_be_written_to_can_be_read() {
     writer.word(0).store(5, Ordering::SeqCst);
     let file = path.join("shared");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).expect("chmod");
-    let reader = SharedWords::open(&folder, "shared").expect("maps");
-    assert_eq!(reader.word(0).load(Ordering::SeqCst), 5);
-    // To the administrator everything is writable.
-    if !rustix::process::geteuid().is_root() {
+    let reads = || {
+        obey_modes();
+        let reader = SharedWords::open(&folder, "shared").expect("maps");
+        assert_eq!(reader.word(0).load(Ordering::SeqCst), 5);
         assert!(!reader.writable());
         reader.word(0).store(9, Ordering::SeqCst);
         assert_eq!(writer.word(0).load(Ordering::SeqCst), 5);
-    }
+    };
+    std::thread::scope(|scope| scope.spawn(reads).join()).expect("reads");
+}
+
+/// To the administrator everything is writable: this thread gives that up.
+#[cfg(target_os = "linux")]
+fn obey_modes() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    let mut rights = capabilities(None).expect("tells");
+    rights.effective -= CapabilitySet::DAC_OVERRIDE;
+    set_capabilities(None, rights).expect("gives up");
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn obey_modes() {
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(!is_root, "run it as a user to whom modes apply");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::oauth::dpop::Learnt;
 use crate::record::{Asked, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::protocol::Failure;
 use crate::settings::Settings;
-use crate::storage::items::{Claims, KeyItems};
+use crate::storage::items::KeyItems;
 use crate::storage::{self, Names, SealedReading, Storage};
 
 /// One profile within this process.
@@ -321,11 +321,7 @@ impl Profile {
             Some(storage) => storage.choose_key_item(items),
             None => {
                 let here = self.folder_path();
-                items.choose(|item| Claims {
-                    is_sealed_here: false,
-                    is_of_this_folder: item.path == here,
-                    lives: true,
-                })
+                items.choose(|item| item.path == here)
             }
         }
     }

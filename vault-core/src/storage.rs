@@ -151,11 +151,7 @@ impl Storage {
     /// Reads the key item of this login, which may have ended.
     pub(crate) async fn key_item_of(&self, login: LoginId) -> Result<Option<KeyItem>> {
         let items = self.key_items().await?;
-        let found = items.choose(|item| Claims {
-            is_sealed_here: item.login == login,
-            is_of_this_folder: true,
-            lives: true,
-        })?;
+        let found = items.choose(|item| item.login == login)?;
         Ok(found.filter(|item| item.login == login))
     }
 

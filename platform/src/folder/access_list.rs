@@ -60,6 +60,10 @@ pub(super) struct Access {
     entries: Option<Vec<Entry>>,
 }
 
+/// It belongs to another user.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NotOwner;
+
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     /// `None` for an entry of a kind that is not known.
@@ -81,13 +85,25 @@ impl Access {
         Some(Self { owner, entries })
     }
 
-    /// Tells whether it belongs to the user.
-    pub(super) fn is_owned_by(&self, user: &str) -> bool {
-        self.owner == user || TRUSTED.contains(&self.owner.as_str())
+    /// Tells what keeps it from being the user's alone.
+    ///
+    /// What everybody may write to is told as that, whosever it is: where there
+    /// are no lists (FAT), there are no owners either.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOwner`] if it belongs to somebody else, who can change its list.
+    pub(super) fn judge(&self, user: &str) -> Result<Option<Exposure>, NotOwner> {
+        let exposure = self.exposure(user);
+        let is_owned = self.owner == user || TRUSTED.contains(&self.owner.as_str());
+        match is_owned || exposure == Some(Exposure::OthersWrite) {
+            true => Ok(exposure),
+            false => Err(NotOwner),
+        }
     }
 
     /// Tells what is worst of what others may do with it.
-    pub(super) fn exposure(&self, user: &str) -> Option<Exposure> {
+    fn exposure(&self, user: &str) -> Option<Exposure> {
         let Some(entries) = &self.entries else {
             return Some(Exposure::OthersWrite);
         };
@@ -264,8 +280,20 @@ mod tests {
             (BOB, false),
             ("S-1-5-7", false),
         ] {
-            let access = Access::parse(&descriptor(owner, Some(&[]))).expect("well-formed");
-            assert_eq!(access.is_owned_by(USER), is_own, "{owner}");
+            let judged = |entries: Option<&[_]>| {
+                let access = Access::parse(&descriptor(owner, entries)).expect("well-formed");
+                access.judge(USER)
+            };
+            let owned = |exposure| if is_own { Ok(exposure) } else { Err(NotOwner) };
+            assert_eq!(judged(Some(&[])), owned(None), "{owner}");
+            // Whose it is matters before what others may read.
+            let readable = [(0, "S-1-1-0", READ)];
+            assert_eq!(
+                judged(Some(&readable)),
+                owned(Some(Exposure::OthersRead)),
+                "{owner}"
+            );
+            assert_eq!(judged(None), Ok(Some(Exposure::OthersWrite)), "{owner}");
         }
     }
 

@@ -182,14 +182,10 @@ impl DiskFolder {
         let access = super::sys::security_of(open).map_err(failed)?;
         let access = access_list::Access::parse(&access)
             .ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
-        let exposure = access.exposure(me);
-        // Where there are no lists (FAT), there are no owners either: that is the reason to tell.
-        match exposure.is_some() || access.is_owned_by(me) {
-            true => Ok(exposure),
-            false => Err(FolderError::NotOwner {
-                path: path.to_owned(),
-            }),
-        }
+        let not_owner = |access_list::NotOwner| FolderError::NotOwner {
+            path: path.to_owned(),
+        };
+        access.judge(me).map_err(not_owner)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), FolderError> {

@@ -62,13 +62,13 @@ impl KeyItems {
         Self::read(store, key, token)
     }
 
-    /// Of several, the one with the best claims; of equals, the one with the newest token item of
+    /// Of several, the one with the greatest claims; of equals, the one with the newest token item of
     /// its login, from which the sealed file can be made again; then the first.
     ///
     /// # Errors
     ///
     /// If none can be read.
-    pub(crate) fn choose(self, claims: impl Fn(&KeyItem) -> Claims) -> Result<Option<KeyItem>> {
+    pub(crate) fn choose<C: Ord>(self, claims: impl Fn(&KeyItem) -> C) -> Result<Option<KeyItem>> {
         let mut best = None;
         let mut error = None;
         for key in &self.keys {
