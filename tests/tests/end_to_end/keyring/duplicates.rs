@@ -6,6 +6,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use vault_tests::server::AuthorizationServer;
+
 use super::desktop::{Desktop, accounts, secret_tool, server};
 
 const TOKEN: &str = "default";
@@ -103,6 +105,14 @@ fn a_token_item_of_another_login_is_not_sent_however_new_it_is() {
     }
 }
 
+/// A login whose key item has that of the login before beside it.
+fn log_in_beside_another_key(desktop: &Desktop, server: &AuthorizationServer, right_first: usize) {
+    desktop.log_in(server, &[]);
+    let another = secret(KEY);
+    desktop.log_in(server, &[]);
+    store(KEY, &orders(&secret(KEY), &another)[right_first]);
+}
+
 #[test]
 fn of_two_key_items_the_one_of_the_login_that_is_here_opens_it() {
     let Some(desktop) = Desktop::new() else {
@@ -110,11 +120,7 @@ fn of_two_key_items_the_one_of_the_login_that_is_here_opens_it() {
     };
     for right_first in 0..2 {
         let server = server(Duration::from_secs(60));
-        desktop.log_in(&server, &[]);
-        let another = secret(KEY);
-        desktop.log_in(&server, &[]);
-        let right = secret(KEY);
-        store(KEY, &orders(&right, &another)[right_first]);
+        log_in_beside_another_key(&desktop, &server, right_first);
         for _ in 0..2 {
             let refreshed = desktop.run(&["refresh", "--force"]);
             assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
@@ -138,11 +144,7 @@ fn of_two_key_items_after_the_folder_was_wiped_the_one_with_a_token_is_taken() {
     };
     for right_first in 0..2 {
         let server = server(Duration::from_secs(60));
-        desktop.log_in(&server, &[]);
-        let another = secret(KEY);
-        desktop.log_in(&server, &[]);
-        let right = secret(KEY);
-        store(KEY, &orders(&right, &another)[right_first]);
+        log_in_beside_another_key(&desktop, &server, right_first);
         std::fs::remove_dir_all(desktop.sandbox.state()).unwrap();
         for arguments in [&["token"][..], &["refresh", "--force"]] {
             let served = desktop.run(arguments);

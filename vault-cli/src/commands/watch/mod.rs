@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
     let mut screen = Screen::enter().map_err(unusable)?;
     loop {
         let now = times::now_ms();
-        state = state.read(read(context), now).0;
+        state = state.read(read(context), now);
         for Ending { profile, outcome } in endings.try_iter() {
             state.busy.remove(&profile);
             state.answer = Some(match outcome {

@@ -140,14 +140,14 @@ impl State {
         self.rows.get(self.selected)
     }
 
-    /// Takes a reading over. Gives what has happened since the one before; the
-    /// first gives what the histories tell.
-    pub(super) fn read(mut self, reading: Reading, now_ms: u64) -> (Self, Vec<Happening>) {
+    /// Takes a reading over, and what has happened since the one before; from
+    /// the first what the histories tell.
+    pub(super) fn read(mut self, reading: Reading, now_ms: u64) -> Self {
         let profiles = match reading {
             Ok(profiles) => profiles,
             Err(fault) => {
                 self.fault = Some(fault);
-                return (self, Vec::new());
+                return self;
             }
         };
         self.fault = None;
@@ -161,7 +161,7 @@ impl State {
             self.rows.push(row);
         }
         happened.sort_by_key(|happening| happening.at_ms);
-        self.happenings.extend(happened.iter().cloned());
+        self.happenings.extend(happened);
         while self.happenings.len() > KEPT {
             self.happenings.pop_front();
         }
@@ -169,7 +169,7 @@ impl State {
         let end = self.rows.len().saturating_sub(1);
         self.selected = selected.and_then(again).unwrap_or(self.selected.min(end));
         self.has_read = true;
-        (self, happened)
+        self
     }
 
     /// Obeys a key.
@@ -339,6 +339,14 @@ pub(super) mod tests {
         Ok(glances.iter().map(owned).collect())
     }
 
+    /// A reading, and what happened by it.
+    fn after(state: State, reading: Reading, now_ms: u64) -> (State, Vec<Happening>) {
+        let known = state.happenings.len();
+        let state = state.read(reading, now_ms);
+        let happened = state.happenings.range(known..).cloned().collect();
+        (state, happened)
+    }
+
     fn whats(happened: Vec<Happening>) -> Vec<What> {
         happened.into_iter().map(|one| one.what).collect()
     }
@@ -347,42 +355,45 @@ pub(super) mod tests {
     fn the_first_reading_tells_what_the_histories_tell_in_order() {
         let (one, mut other) = (login("one", 1), login("other", 1));
         other.history = vec![line(NOON - 3_600_000, "login", 1)];
-        let (state, happened) =
-            State::new("a").read(reading(&[("one", &one), ("other", &other)]), NOON);
+        let (state, happened) = after(
+            State::new("a"),
+            reading(&[("one", &one), ("other", &other)]),
+            NOON,
+        );
         let profiles: Vec<_> = happened.iter().map(|one| one.profile.as_str()).collect();
         assert_eq!(profiles, ["one", "other", "one"]);
-        let (_, again) = state.read(reading(&[("one", &one), ("other", &other)]), NOON);
+        let (_, again) = after(state, reading(&[("one", &one), ("other", &other)]), NOON);
         assert_eq!(again, []);
     }
 
     #[test]
     fn a_refresh_and_an_adoption_of_other_processes_are_told_once() {
         let mut glance = login("work", 1);
-        let (state, _) = State::new("a").read(reading(&[("work", &glance)]), NOON);
+        let (state, _) = after(State::new("a"), reading(&[("work", &glance)]), NOON);
         let refresh = line(NOON + 1, "refresh", 3);
         glance.history.push(refresh.clone());
-        let (state, happened) = state.read(reading(&[("work", &glance)]), NOON + 2);
+        let (state, happened) = after(state, reading(&[("work", &glance)]), NOON + 2);
         assert_eq!(whats(happened), [What::Noted(refresh)]);
         if let Some(counters) = &mut glance.counters {
             counters.adopted = 2;
         }
-        let (state, happened) = state.read(reading(&[("work", &glance)]), NOON + 3);
+        let (state, happened) = after(state, reading(&[("work", &glance)]), NOON + 3);
         assert_eq!(whats(happened), [What::Adopted(2)]);
-        let (_, happened) = state.read(reading(&[("work", &glance)]), NOON + 4);
+        let (_, happened) = after(state, reading(&[("work", &glance)]), NOON + 4);
         assert_eq!(happened, []);
     }
 
     #[test]
     fn each_attempt_that_fails_is_told_once() {
         let mut glance = login("work", 1);
-        let (mut state, _) = State::new("a").read(reading(&[("work", &glance)]), NOON);
+        let (mut state, _) = after(State::new("a"), reading(&[("work", &glance)]), NOON);
         for attempt in 1..3 {
             if let Some(counters) = &mut glance.counters {
                 counters.failed_attempt = attempt;
                 counters.failure = Some(ErrorKind::ServerUnavailable);
             }
             for wanted in [1, 0] {
-                let (next, happened) = state.read(reading(&[("work", &glance)]), NOON);
+                let (next, happened) = after(state, reading(&[("work", &glance)]), NOON);
                 assert_eq!(happened.len(), wanted);
                 assert!(happened.iter().all(|one| one.what.is_fault()));
                 state = next;
@@ -393,26 +404,26 @@ pub(super) mod tests {
     #[test]
     fn a_history_whose_older_half_was_dropped_tells_only_what_is_new() {
         let mut glance = login("work", 1);
-        let (state, _) = State::new("a").read(reading(&[("work", &glance)]), NOON);
+        let (state, _) = after(State::new("a"), reading(&[("work", &glance)]), NOON);
         let newest = line(NOON + 5, "refresh", 4);
         glance.history = vec![line(NOON - 1_800_000, "refresh", 2), newest.clone()];
-        let (state, happened) = state.read(reading(&[("work", &glance)]), NOON);
+        let (state, happened) = after(state, reading(&[("work", &glance)]), NOON);
         assert_eq!(whats(happened), [What::Noted(newest)]);
         let newer = line(NOON + 9, "refresh", 6);
         glance.history = vec![newer.clone()];
-        let (_, happened) = state.read(reading(&[("work", &glance)]), NOON);
+        let (_, happened) = after(state, reading(&[("work", &glance)]), NOON);
         assert_eq!(whats(happened), [What::Noted(newer)]);
     }
 
     #[test]
     fn a_profile_that_can_not_be_read_keeps_what_was_known_of_it() {
         let glance = login("work", 1);
-        let (state, _) = State::new("a").read(reading(&[("work", &glance)]), NOON);
+        let (state, _) = after(State::new("a"), reading(&[("work", &glance)]), NOON);
         let broken = Ok(vec![("work".to_owned(), Err("no".to_owned()))]);
-        let (state, happened) = state.read(broken, NOON);
+        let (state, happened) = after(state, broken, NOON);
         assert_eq!(whats(happened), [What::Unreadable("no".to_owned())]);
         assert!(state.rows[0].login.is_some());
-        let (state, _) = state.read(Err("gone".to_owned()), NOON);
+        let (state, _) = after(state, Err("gone".to_owned()), NOON);
         assert_eq!(state.fault.as_deref(), Some("gone"));
         assert_eq!(state.rows.len(), 1);
     }
@@ -420,19 +431,23 @@ pub(super) mod tests {
     #[test]
     fn the_selection_stays_with_its_profile() {
         let glance = login("x", 1);
-        let (state, _) = State::new("a").read(reading(&[("b", &glance), ("c", &glance)]), NOON);
+        let (state, _) = after(
+            State::new("a"),
+            reading(&[("b", &glance), ("c", &glance)]),
+            NOON,
+        );
         let (state, _) = state.press(key(KeyCode::Down));
         let all = [("a", &glance), ("b", &glance), ("c", &glance)];
-        let (state, _) = state.read(reading(&all), NOON);
+        let (state, _) = after(state, reading(&all), NOON);
         assert_eq!(state.selected().map(|row| row.name.as_str()), Some("c"));
-        let (state, _) = state.read(reading(&all[..1]), NOON);
+        let (state, _) = after(state, reading(&all[..1]), NOON);
         assert_eq!(state.selected().map(|row| row.name.as_str()), Some("a"));
     }
 
     #[test]
     fn logging_out_is_asked_for_and_only_yes_affirms() {
         let glance = login("work", 1);
-        let (state, _) = State::new("a").read(reading(&[("work", &glance)]), NOON);
+        let (state, _) = after(State::new("a"), reading(&[("work", &glance)]), NOON);
         for (answer, wanted) in [
             (KeyCode::Char('n'), None),
             (KeyCode::Enter, None),

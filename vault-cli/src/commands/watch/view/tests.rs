@@ -47,7 +47,7 @@ fn state(glances: Vec<(&str, Glance)>) -> State {
     let owned = glances
         .into_iter()
         .map(|(name, glance)| (name.to_owned(), Ok(glance)));
-    State::new("vault-cli").read(Ok(owned.collect()), NOON).0
+    State::new("vault-cli").read(Ok(owned.collect()), NOON)
 }
 
 fn usual() -> State {
@@ -186,7 +186,7 @@ fn a_list_that_does_not_fit_follows_the_selection() {
 
 #[test]
 fn what_can_not_be_read_is_said() {
-    let (broken, _) = usual().read(Err("the folder is another user's".to_owned()), NOON);
+    let broken = usual().read(Err("the folder is another user's".to_owned()), NOON);
     assert!(screen(&broken, 80, 10).contains("the folder is another user's"));
     assert!(screen(&State::new("a"), 80, 10).contains("no profiles yet"));
 }
