@@ -49,21 +49,6 @@ impl<E: Into<Problem>> From<E> for Refusal {
     }
 }
 
-impl Refusal {
-    /// For tools that know one way to fail.
-    fn problem(self, tool: &'static str) -> Problem {
-        match self {
-            Self::Declined(why) => declined(tool, why).into(),
-            Self::Failed(problem) => problem,
-        }
-    }
-}
-
-fn declined(tool: &str, why: String) -> Failure {
-    let hint = format!("if {tool} may have a login's token there: `vault-cli bind HOST[:PORT]`");
-    Failure::new("host_not_bound", Exit::Failed, why, hint)
-}
-
 fn garbage(tool: &str, garbage: Garbage) -> Failure {
     Failure::new(
         "garbage",
@@ -308,7 +293,14 @@ fn for_kubectl(context: &Context, info: Option<&str>) -> Result<Exit, Problem> {
     let question = kubectl::Question::read(info.as_bytes());
     let question = question.map_err(|error| garbage("kubectl", error))?;
     let asked = question.asked.as_ref().ok_or_else(not_said)?;
-    let (_, token) = token(context, asked).map_err(|refusal| refusal.problem("kubectl"))?;
+    // It asks nobody else, and has no other word for it than an error.
+    let (_, token) = token(context, asked).map_err(|refusal| match refusal {
+        Refusal::Declined(why) => {
+            let hint = "if kubectl may have a login's token there: `vault-cli bind HOST[:PORT]`";
+            Failure::new("host_not_bound", Exit::Failed, why, hint).into()
+        }
+        Refusal::Failed(problem) => problem,
+    })?;
     let output = &context.output;
     output.secret_line(&[&question.answer(given(&token))])?;
     Ok(Exit::Done)
@@ -376,8 +368,14 @@ fn for_bazel(context: &Context, action: &str) -> Result<Exit, Problem> {
     }
     let input = question()?;
     let asked = bazel::read(input.expose()).map_err(|error| garbage("bazel", error))?;
-    let (_, token) = token(context, &asked).map_err(|refusal| refusal.problem("bazel"))?;
     let output = &context.output;
-    output.secret_line(&[&bazel::answer(given(&token))])?;
+    match token(context, &asked) {
+        Ok((_, token)) => output.secret_line(&[&bazel::answer(given(&token))])?,
+        Err(Refusal::Declined(why)) => {
+            output.text(&format!("{}\n", bazel::NOTHING))?;
+            output.line(&visible(&format!("vault-cli: {why}")));
+        }
+        Err(Refusal::Failed(problem)) => return Err(problem),
+    }
     Ok(Exit::Done)
 }

@@ -52,6 +52,9 @@ pub(crate) fn answer(given: Given<'_>) -> Zeroizing<String> {
     json(&answer, given.token)
 }
 
+/// The answer about whom no token is given: the tool is to go on without one.
+pub(crate) const NOTHING: &str = "{\"headers\":{}}";
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::GARBAGE;

@@ -73,12 +73,18 @@ fn uv_is_asked_as_we_are_and_answers_in_the_same_shape() {
         "{document}"
     );
 
-    // Neither gives anything for another host, nor to garbage.
-    let other = r#"{"uri":"https://other.example/a"}"#;
-    assert_eq!(uv(&theirs, other).json()["headers"], serde_json::json!({}));
-    for question in [other, "rubbish"] {
-        let answer = ask(&sandbox, &ours, &["credential", "bazel", "get"], question);
-        assert_eq!((answer.code(), answer.stdout.as_str()), (Some(1), ""));
+    // Both let the tool go on without a token to another host, and neither answers garbage.
+    let ours = |question: &str| ask(&sandbox, &ours, &["credential", "bazel", "get"], question);
+    for other in [
+        r#"{"uri":"https://other.example/a"}"#,
+        r#"{"uri":"https://host.example:8443/a"}"#,
+    ] {
+        let (answer, theirs) = (ours(other), uv(&theirs, other));
+        assert_eq!((answer.code(), theirs.code()), (Some(0), Some(0)));
+        assert_eq!(answer.json(), theirs.json());
+        assert_eq!(answer.json(), serde_json::json!({ "headers": {} }));
     }
+    let answer = ours("rubbish");
+    assert_eq!((answer.code(), answer.stdout.as_str()), (Some(1), ""));
     assert_ne!(uv(&theirs, "rubbish").code(), Some(0));
 }

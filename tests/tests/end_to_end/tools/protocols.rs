@@ -123,20 +123,48 @@ fn any_other_host_is_declined_as_each_tool_expects_it() {
         "{\"v\":[1]}\n{\"Err\":{\"kind\":\"not-found\"}}\n"
     );
     assert_eq!(cargo.stderr, said);
-    for output in [
-        kubectl(&sandbox, &exec_info("https://other.example")),
+    assert_eq!(cargo.code(), Some(0));
+    let bazel = |uri: &str| {
         ask(
             &sandbox,
             &["bazel", "get"],
-            "{\"uri\":\"https://other.example\"}",
+            &json!({ "uri": uri }).to_string(),
+        )
+    };
+    let declined = bazel("https://other.example/a?b");
+    assert_eq!(
+        (
+            declined.code(),
+            declined.stdout.as_str(),
+            declined.stderr.as_str()
         ),
+        (Some(0), "{\"headers\":{}}\n", said)
+    );
+    for uri in [
+        "http://host.example/a",
+        "https://host.example:8443/a",
+        "grpc://host.example",
     ] {
-        assert_eq!((output.code(), output.stdout.as_str()), (Some(1), ""));
+        let declined = bazel(uri);
+        assert_eq!(
+            (declined.code(), declined.stdout.as_str()),
+            (Some(0), "{\"headers\":{}}\n"),
+            "{uri}"
+        );
         assert!(
-            output.stderr.contains("no login is bound to it"),
-            "{output:?}"
+            declined
+                .stderr
+                .starts_with("vault-cli: no token is given to "),
+            "{declined:?}"
         );
     }
+    // kubectl knows no "ask someone else": without credentials it must not go on.
+    let kubectl = kubectl(&sandbox, &exec_info("https://other.example"));
+    assert_eq!((kubectl.code(), kubectl.stdout.as_str()), (Some(1), ""));
+    assert!(
+        kubectl.stderr.contains("no login is bound to it"),
+        "{kubectl:?}"
+    );
     // Another port, another protocol, and the name of a profile change nothing.
     for question in [
         "protocol=https\nhost=host.example:8443\n",
