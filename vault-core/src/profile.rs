@@ -321,7 +321,7 @@ impl Profile {
             Some(storage) => storage.choose_key_item(items),
             None => {
                 let here = self.folder_path();
-                items.choose(|item| item.path == here)
+                items.choose(|item, _| item.path == here)
             }
         }
     }

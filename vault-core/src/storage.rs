@@ -20,7 +20,7 @@ use vault_platform::store::{
     ItemName, SecretStore, StoreError, StoreErrorKind, StoreKind, StoreWorker,
 };
 
-use self::items::{Claims, KeyItems};
+use self::items::{Claims, KeyItems, Left};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Generation, LoginId};
 use crate::record::{
@@ -151,7 +151,7 @@ impl Storage {
     /// Reads the key item of this login, which may have ended.
     pub(crate) async fn key_item_of(&self, login: LoginId) -> Result<Option<KeyItem>> {
         let items = self.key_items().await?;
-        let found = items.choose(|item| item.login == login)?;
+        let found = items.choose(|item, _| item.login == login)?;
         Ok(found.filter(|item| item.login == login))
     }
 
@@ -168,12 +168,17 @@ impl Storage {
 
     pub(crate) fn choose_key_item(&self, items: KeyItems) -> Result<Option<KeyItem>> {
         let here = self.folder.path().map(path_text);
-        items.choose(|item| {
-            let lives = self.is_buried(item.login).is_ok_and(|buried| !buried);
+        items.choose(|item, has_token| {
+            let buried = self.is_buried(item.login);
+            let lives = buried.as_ref().is_ok_and(|buried| !buried);
             Claims {
                 is_sealed_here: lives && self.has_sealed(item.login),
                 is_of_this_folder: item.path == here,
-                lives,
+                left: match buried {
+                    Ok(true) => Left::Tombstone,
+                    Ok(false) if has_token => Left::Token,
+                    _ => Left::Nothing,
+                },
             }
         })
     }

@@ -24,8 +24,18 @@ pub(crate) struct Claims {
     pub(crate) is_sealed_here: bool,
     /// It names the folder.
     pub(crate) is_of_this_folder: bool,
-    /// It has not ended.
-    pub(crate) lives: bool,
+    pub(crate) left: Left,
+}
+
+/// What is left of a login without its sealed file, the weightiest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Left {
+    /// A key, which opens nothing.
+    Nothing,
+    /// That it was logged out here.
+    Tombstone,
+    /// It has not ended, and its token is in the store: the sealed file can be made again.
+    Token,
 }
 
 impl KeyItems {
@@ -62,19 +72,23 @@ impl KeyItems {
         Self::read(store, key, token)
     }
 
-    /// Of several, the one with the greatest claims; of equals, the one with the newest token item of
-    /// its login, from which the sealed file can be made again; then the first.
+    /// Of several, the one with the greatest claims, which are told whether there is a token item of
+    /// its login; of equals, the one with the newest token item; then the first.
     ///
     /// # Errors
     ///
     /// If none can be read.
-    pub(crate) fn choose<C: Ord>(self, claims: impl Fn(&KeyItem) -> C) -> Result<Option<KeyItem>> {
+    pub(crate) fn choose<C: Ord>(
+        self,
+        claims: impl Fn(&KeyItem, bool) -> C,
+    ) -> Result<Option<KeyItem>> {
         let mut best = None;
         let mut error = None;
         for key in &self.keys {
             match KeyItem::read(key) {
                 Ok(item) => {
-                    let rank = (claims(&item), self.newest_token(item.login));
+                    let newest = self.newest_token(item.login);
+                    let rank = (claims(&item, newest.is_some()), newest);
                     if best.as_ref().is_none_or(|(highest, _)| rank > *highest) {
                         best = Some((rank, item));
                     }

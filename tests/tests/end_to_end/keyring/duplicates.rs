@@ -164,3 +164,30 @@ fn of_two_key_items_after_the_folder_was_wiped_the_one_with_a_token_is_taken() {
         assert_eq!(accounts("vault-cli"), [""; 0]);
     }
 }
+
+/// The login before it, whose key an application or a backup has put back, is nobody's here: of
+/// it there is neither a sealed file nor a token.
+#[test]
+fn after_a_logout_beside_another_key_nobody_is_logged_in() {
+    let Some(desktop) = Desktop::new() else {
+        return;
+    };
+    for right_first in 0..2 {
+        let server = server(Duration::from_secs(60));
+        log_in_beside_another_key(&desktop, &server, right_first);
+        assert_eq!(desktop.run(&["logout"]).code(), Some(0));
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY, KEY]);
+        for arguments in [&["token"][..], &["refresh", "--force"], &["status"]] {
+            let refused = desktop.run(arguments);
+            assert_eq!(refused.code(), Some(3), "{arguments:?} {refused:?}");
+            let said = [refused.stdout.as_str(), refused.stderr.as_str()].concat();
+            assert!(said.contains("logged out"), "{arguments:?} {said}");
+        }
+        assert_eq!(server.living_logins(), 1);
+        desktop.log_in(&server, &[]);
+        assert_eq!(accounts("vault-cli"), [TOKEN, KEY]);
+        assert_eq!(desktop.run(&["token"]).code(), Some(0));
+        assert_eq!(desktop.run(&["logout"]).code(), Some(0));
+        assert_eq!(accounts("vault-cli"), [""; 0]);
+    }
+}
