@@ -77,10 +77,8 @@ impl Failure {
         if !chain.is_empty() {
             // Of a failing network the last cause says why; what lies between
             // are names of layers.
-            let told = match exit {
-                Exit::Unavailable => chain.len() - 1,
-                _ => 0,
-            };
+            let network = exit == Exit::Unavailable || error.kind() == ErrorKind::LoginExpired;
+            let told = if network { chain.len() - 1 } else { 0 };
             let why = chain.remove(told);
             if !message.contains(&why) {
                 message = format!("{message}: {why}");
@@ -356,6 +354,19 @@ mod tests {
         );
         assert_eq!((failure.code, failure.exit), ("store_locked", Exit::Store));
         assert!(failure.causes.is_empty());
+    }
+
+    #[test]
+    fn of_a_failing_network_the_message_tells_the_last_cause() {
+        let refused = || {
+            let system = std::io::Error::other("Connection refused");
+            Error::new(ErrorKind::NetworkUnavailable, "client error").because(system)
+        };
+        for kind in [ErrorKind::NetworkUnavailable, ErrorKind::LoginExpired] {
+            let failure = explain(Error::new(kind, "no answer").because(refused()));
+            assert_eq!(failure.message, "no answer: Connection refused");
+            assert_eq!(failure.causes, ["client error"]);
+        }
     }
 
     #[test]

@@ -66,6 +66,21 @@ impl Output {
         }
     }
 
+    /// Tells why something failed that ends no command.
+    pub(crate) fn warning_because(&self, text: &str, failure: &Failure) {
+        self.warning(text);
+        if !self.quiet {
+            to_standard_error(&self.causes(failure));
+        }
+    }
+
+    /// What the message leaves out, for who wants to know.
+    fn causes(&self, failure: &Failure) -> String {
+        let told = failure.causes.iter().filter(|_| self.verbose > 0);
+        told.map(|cause| format!("because: {}\n", visible(cause)))
+            .collect()
+    }
+
     /// Tells people something that was asked for: not left out when quiet.
     pub(crate) fn line(&self, text: &str) {
         to_standard_error(&format!("{text}\n"));
@@ -91,11 +106,7 @@ impl Output {
     pub(crate) fn failure_to_people(&self, failure: &Failure) {
         let Failure { message, hint, .. } = failure;
         let mut text = format!("{ERROR}error:{ERROR:#} {}\n", visible(message));
-        if self.verbose > 0 {
-            for cause in &failure.causes {
-                text.push_str(&format!("because: {}\n", visible(cause)));
-            }
-        }
+        text.push_str(&self.causes(failure));
         text.push_str(&format!("{HINT}hint:{HINT:#} {}\n", visible(hint)));
         to_standard_error(&text);
     }

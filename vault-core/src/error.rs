@@ -152,6 +152,11 @@ impl Error {
         self
     }
 
+    /// The cause alone, for an error of other words.
+    pub(crate) fn into_cause(self) -> Option<Box<dyn std::error::Error + Send + Sync + 'static>> {
+        self.source
+    }
+
     pub(crate) fn after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after;
         self

@@ -130,10 +130,11 @@ fn end(context: &Context, session: &Session, revoke: bool) -> Result<Done, Error
         } else {
             "here nothing of it is kept, and it may stay valid there until it expires"
         };
-        context.output.warning(&format!(
+        let warning = format!(
             "{name}: the server was not made to revoke the refresh token ({}); {then}",
             failure.message
-        ));
+        );
+        context.output.warning_because(&warning, failure);
     }
     if report.remains {
         context.output.warning(&format!(

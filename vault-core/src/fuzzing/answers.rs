@@ -58,7 +58,7 @@ pub(super) fn token_response(bytes: &[u8]) {
             Answer::Unavailable { reason, .. }
             | Answer::Unreached { reason }
             | Answer::Unknown { reason, .. } => {
-                assert_fit(&reason);
+                assert_fit(&reason.to_string());
                 None
             }
             Answer::RefusedWithoutReason { .. } => None,

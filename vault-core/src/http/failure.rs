@@ -121,7 +121,7 @@ impl SendFailure {
     }
 
     /// Says what failed, naming the server.
-    pub(crate) fn describe(&self, url: &Url) -> String {
+    pub(super) fn describe(&self, url: &Url) -> String {
         let host = url.host_str().unwrap_or("the server");
         let address = without_query(url);
         match (self.kind, self.acted) {

@@ -21,6 +21,7 @@ use crate::oauth::client::Client;
 use crate::oauth::lenient;
 use crate::oauth::text::{clean, without_query};
 use crate::oauth::token_endpoint::{Answer, Grant, request_tokens};
+use crate::oauth::trouble::Trouble;
 
 /// The interval when the server gives none (section 3.2), and what
 /// `slow_down` adds to it (section 3.5).
@@ -223,18 +224,20 @@ async fn poll<F: Future<Output = Answer>>(
     let end = Instant::now() + limit;
     // Of this turn only: a failing network is asked less often, then as before.
     let mut pause = interval;
-    let mut trouble: Option<String> = None;
+    let mut trouble: Option<Trouble> = None;
     loop {
         let next = Instant::now() + pause;
         sleep_until(next.min(end)).await;
         if next >= end {
-            let because = trouble.map(|reason| format!("; the last try: {reason}"));
-            let message = format!(
-                "the device code was not confirmed within {} s{}",
-                limit.as_secs(),
-                because.unwrap_or_default()
-            );
-            return Err(Error::new(ErrorKind::LoginExpired, message));
+            let seconds = limit.as_secs();
+            let message = format!("the device code was not confirmed within {seconds} s");
+            return Err(match trouble {
+                Some(reason) => {
+                    let message = format!("{message}; the last try");
+                    reason.into_error(ErrorKind::LoginExpired, &message)
+                }
+                None => Error::new(ErrorKind::LoginExpired, message),
+            });
         }
         match ask().await {
             Answer::Refused { ref error, .. } if error == "authorization_pending" => {

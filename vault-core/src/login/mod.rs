@@ -252,6 +252,8 @@ fn refusal(code: &str) -> ErrorKind {
 /// Takes the tokens out of the answer that ends a login.
 fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error> {
     let host = endpoints.token_endpoint.host_str().unwrap_or("the server");
+    let unreached = format!("the login did not reach {host}");
+    let unfinished = format!("{host} did not finish the login");
     Err(match answer {
         Answer::Granted(tokens) => return Ok(tokens),
         Answer::Refused { error, description } => {
@@ -278,22 +280,21 @@ fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error>
                 Some(_) => ErrorKind::ServerUnavailable,
                 None => ErrorKind::NetworkUnavailable,
             };
-            Error::new(kind, format!("the login did not reach {host}: {reason}")).after(retry_after)
+            reason.into_error(kind, &unreached).after(retry_after)
         }
-        Answer::Unreached { reason } => Error::new(
-            ErrorKind::NetworkUnavailable,
-            format!("the login did not reach {host}: {reason}"),
-        ),
+        Answer::Unreached { reason } => {
+            reason.into_error(ErrorKind::NetworkUnavailable, &unreached)
+        }
         Answer::Unknown { reason, status } => {
             let kind = match status {
                 Some(200..300) => ErrorKind::ServerAnswerInvalid,
                 _ => ErrorKind::ServerUnavailable,
             };
-            Error::new(kind, format!("{host} did not finish the login: {reason}"))
+            reason.into_error(kind, &unfinished)
         }
         Answer::Unusable { reason, .. } => Error::new(
             ErrorKind::ServerAnswerInvalid,
-            format!("{host} did not finish the login: {reason}"),
+            format!("{unfinished}: {reason}"),
         ),
     })
 }

@@ -60,7 +60,16 @@ async fn ask(flow: &Context<'_>, url: &Url, token: &AccessToken) -> Option<Claim
 }
 
 async fn get(flow: &Context<'_>, url: &Url, headers: Headers) -> Option<Response> {
-    flow.http.get_json_with(url, headers).await.ok()
+    let asked = flow.http.get_json_with(url, headers).await;
+    asked
+        .map_err(|failure| {
+            let error = failure.into_error(url);
+            tracing::debug!(
+                ?error,
+                "the server could not be asked for the account's name"
+            );
+        })
+        .ok()
 }
 
 fn headers(scheme: &str, token: &AccessToken, proof: Option<String>) -> Headers {

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use vault_platform::secret::SecretString;
 
 use super::text::clean;
+use super::trouble::Trouble;
 use super::{jwt, lenient};
 use crate::http::Response;
 use crate::token::{AccessToken, IdToken, RefreshToken};
@@ -53,17 +54,17 @@ pub(crate) enum Answer {
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
         /// What was wrong.
-        reason: String,
+        reason: Trouble,
     },
     /// Nobody was there: no such host, or no connection. Nothing was sent.
     Unreached {
         /// What was wrong.
-        reason: String,
+        reason: Trouble,
     },
     /// The server may have acted, and the answer does not tell.
     Unknown {
         /// What was wrong.
-        reason: String,
+        reason: Trouble,
         /// The status; none if there was no answer.
         status: Option<u16>,
     },
@@ -126,33 +127,35 @@ pub(crate) fn classify(response: &Response, sent: &[&str], jkt: Option<&str>) ->
         .as_ref()
         .and_then(|fields| OAuthError::of(fields, sent));
     let code = error.as_ref().map_or("", |error| error.code.as_str());
-    let unavailable = |reason: String| Answer::Unavailable {
+    let unavailable = |reason: Trouble| Answer::Unavailable {
         status: Some(status),
         retry_after: response.retry_after,
         reason,
     };
     match status {
         _ if code == "temporarily_unavailable" => {
-            unavailable("the server says that it is temporarily unavailable".to_owned())
+            unavailable("the server says that it is temporarily unavailable".into())
         }
         // Some servers send the device flow's "not yet" with 429.
         429 if matches!(code, "slow_down" | "authorization_pending") => refused(error, status),
-        408 | 425 | 429 | 503 => unavailable(format!("the server answered with status {status}")),
+        408 | 425 | 429 | 503 => {
+            unavailable(format!("the server answered with status {status}").into())
+        }
         200..300 if error.is_none() => match fields {
             Some(fields) => granted(fields, response.date, status, sent, jkt),
             None => Answer::Unknown {
-                reason: not_json(response),
+                reason: not_json(response).into(),
                 status: Some(status),
             },
         },
         _ if code == "server_error" => Answer::Unknown {
-            reason: "the server reports an error of its own".to_owned(),
+            reason: "the server reports an error of its own".into(),
             status: Some(status),
         },
         200..300 | 400..500 => refused(error, status),
         300..400 => Answer::RefusedWithoutReason { status },
         _ => Answer::Unknown {
-            reason: format!("the server answered with status {status}"),
+            reason: format!("the server answered with status {status}").into(),
             status: Some(status),
         },
     }
@@ -227,7 +230,7 @@ fn granted(
     let refresh_token = fields.refresh_token.filter(|token| !token.is_empty());
     if !refresh_token.as_ref().is_none_or(is_token) {
         return Answer::Unknown {
-            reason: "the server's refresh token has characters that no token may have".to_owned(),
+            reason: "the server's refresh token has characters that no token may have".into(),
             status: Some(status),
         };
     }
@@ -275,7 +278,7 @@ fn granted(
             reason,
         },
         None => Answer::Unknown {
-            reason,
+            reason: reason.into(),
             status: Some(status),
         },
     }

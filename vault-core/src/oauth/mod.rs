@@ -21,6 +21,7 @@ pub(crate) mod lenient;
 pub(crate) mod revocation;
 pub(crate) mod text;
 pub(crate) mod token_endpoint;
+pub(crate) mod trouble;
 
 use serde::{Deserialize, Serialize};
 use url::Url;

@@ -97,7 +97,7 @@ async fn request_once(
             let answer = Answer::Unavailable {
                 status: None,
                 retry_after: None,
-                reason: error.to_string(),
+                reason: error.into(),
             };
             return (answer, News::default());
         }
@@ -156,19 +156,16 @@ async fn request_once(
             let answer = classify(&response, &sent, prover.map(Prover::thumbprint));
             (answer, news.unwrap_or_default())
         }
-        Err(failure) => (unanswered(&failure, url), News::default()),
+        Err(failure) => (unanswered(failure, url), News::default()),
     }
 }
 
-fn unanswered(failure: &SendFailure, url: &Url) -> Answer {
-    let reason = failure.describe(url);
-    let status = failure.status;
-    match (failure.acted, status) {
+fn unanswered(failure: SendFailure, url: &Url) -> Answer {
+    let (acted, kind, status) = (failure.acted, failure.kind, failure.status);
+    let reason = failure.into_error(url).into();
+    match (acted, status) {
         (CouldHaveActed::No, _)
-            if matches!(
-                failure.kind,
-                SendFailureKind::Dns | SendFailureKind::Connect
-            ) =>
+            if matches!(kind, SendFailureKind::Dns | SendFailureKind::Connect) =>
         {
             Answer::Unreached { reason }
         }

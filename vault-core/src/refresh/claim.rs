@@ -17,6 +17,7 @@ use crate::life::Stamp;
 use crate::oauth::discovery::Description;
 use crate::oauth::dpop::{Learnt, Prover};
 use crate::oauth::token_endpoint::{Answer, Grant, TokenResponse, request_tokens};
+use crate::oauth::trouble::Trouble;
 use crate::profile::{Profile, access_facts};
 use crate::record::{
     Asked, CacheKey, KeyItem, LoginRecord, LoginSettings, Mark, TokenItem, fingerprint,
@@ -303,7 +304,7 @@ impl Claim {
         clock: &dyn Clock,
     ) -> Exchanged {
         let Some(mut record) = self.record.take() else {
-            let reason = "nothing was claimed to be sent".to_owned();
+            let reason = "nothing was claimed to be sent";
             return Exchanged::Unspent(self, not_sent(reason));
         };
         let key = self.key.clone();
@@ -311,7 +312,7 @@ impl Claim {
             Ok(key) => key.map(|key| Prover { key, learnt, clock }),
             Err(error) => {
                 self.record = Some(record);
-                return Exchanged::Unspent(self, not_sent(error.to_string()));
+                return Exchanged::Unspent(self, not_sent(error));
             }
         };
         let endpoints = match &record.settings.endpoints {
@@ -324,7 +325,7 @@ impl Claim {
                 }
                 Err(error) => {
                     self.record = Some(record);
-                    return Exchanged::Unspent(self, not_sent(error.to_string()));
+                    return Exchanged::Unspent(self, not_sent(error));
                 }
             },
         };
@@ -402,11 +403,11 @@ fn is_gone(answer: &Answer) -> bool {
     )
 }
 
-fn not_sent(reason: String) -> Answer {
+fn not_sent(reason: impl Into<Trouble>) -> Answer {
     Answer::Unavailable {
         status: None,
         retry_after: None,
-        reason,
+        reason: reason.into(),
     }
 }
 

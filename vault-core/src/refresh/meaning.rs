@@ -7,6 +7,8 @@ use super::protocol::{Answer, Failure};
 use crate::error::{Error, ErrorKind};
 use crate::oauth::token_endpoint::Answer as ServerAnswer;
 
+const UNUSABLE: &str = "the authorization server can't be used now";
+
 /// An answer, understood.
 #[derive(Debug)]
 pub(crate) struct Understood {
@@ -22,17 +24,18 @@ pub(crate) struct Understood {
 /// something about the login: `invalid_grant` for a narrower one may be about
 /// what it asked for.
 pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Understood {
-    let understood = |meaning, kind, message: String| Understood {
+    let told = |meaning, error| Understood {
         meaning,
-        error: Error::new(kind, message),
+        error,
         retry_after: None,
         refusal: None,
     };
+    let understood = |meaning, kind, message: String| told(meaning, Error::new(kind, message));
     match answer {
         ServerAnswer::Refused {
             error, description, ..
         } => {
-            let told = description
+            let more = description
                 .map(|text| format!(": {text}"))
                 .unwrap_or_default();
             let (kind, meaning) = match error.as_str() {
@@ -46,7 +49,7 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
                 ),
                 _ => (ErrorKind::RequestRefused, Answer::RequestRefused),
             };
-            let message = format!("the authorization server refused the refresh ({error}{told})");
+            let message = format!("the authorization server refused the refresh ({error}{more})");
             Understood {
                 refusal: Some(error),
                 ..understood(meaning, kind, message)
@@ -68,22 +71,20 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
                 Some(_) => (ErrorKind::ServerUnavailable, Failure::ServerUnavailable),
                 None => (ErrorKind::NetworkUnavailable, Failure::NetworkUnavailable),
             };
-            let message = format!("the authorization server can't be used now: {reason}");
             Understood {
                 retry_after,
-                ..understood(Answer::NotActed(failure), kind, message)
+                ..told(Answer::NotActed(failure), reason.into_error(kind, UNUSABLE))
             }
         }
-        ServerAnswer::Unreached { reason } => understood(
+        ServerAnswer::Unreached { reason } => told(
             Answer::NotActed(Failure::NetworkUnavailable),
-            ErrorKind::NetworkUnavailable,
-            format!("the authorization server can't be used now: {reason}"),
+            reason.into_error(ErrorKind::NetworkUnavailable, UNUSABLE),
         ),
-        ServerAnswer::Unknown { reason, .. } => understood(
-            Answer::Unknown,
-            ErrorKind::ServerUnavailable,
-            format!("the authorization server's answer was lost: {reason}"),
-        ),
+        ServerAnswer::Unknown { reason, .. } => {
+            let lost = "the authorization server's answer was lost";
+            let error = reason.into_error(ErrorKind::ServerUnavailable, lost);
+            told(Answer::Unknown, error)
+        }
         // Both carry a token, which the claim has taken out before.
         ServerAnswer::Granted(_) | ServerAnswer::Unusable { .. } => understood(
             Answer::Unknown,
@@ -96,6 +97,7 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::trouble::Trouble;
 
     fn refusal(code: &str, is_the_logins_own: bool) -> (Answer, ErrorKind) {
         let answer = ServerAnswer::Refused {
@@ -115,6 +117,42 @@ mod tests {
         for code in ["invalid_target", "invalid_scope", "invalid_request", "new"] {
             assert_eq!(refusal(code, true), narrow, "{code}");
             assert_eq!(refusal(code, false), narrow, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_lies_under_a_lost_request_stays_in_the_chain() {
+        let trouble = || {
+            let cause = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+            let error = Error::new(ErrorKind::Internal, "no connection").because(cause);
+            Trouble::from(error)
+        };
+        for (answer, kind) in [
+            (
+                ServerAnswer::Unreached { reason: trouble() },
+                ErrorKind::NetworkUnavailable,
+            ),
+            (
+                ServerAnswer::Unavailable {
+                    status: None,
+                    retry_after: None,
+                    reason: trouble(),
+                },
+                ErrorKind::NetworkUnavailable,
+            ),
+            (
+                ServerAnswer::Unknown {
+                    reason: trouble(),
+                    status: None,
+                },
+                ErrorKind::ServerUnavailable,
+            ),
+        ] {
+            let error = understand(answer, true).error;
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().ends_with(": no connection"), "{error}");
+            let cause = std::error::Error::source(&error).unwrap();
+            assert!(cause.is::<std::io::Error>(), "{error:?}");
         }
     }
 

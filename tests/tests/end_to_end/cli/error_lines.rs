@@ -7,7 +7,7 @@ use std::process::Command;
 
 use vault_tests::server::{AuthorizationServer, Endpoint, Fault, ServerConfig};
 
-use crate::support::{Output, Sandbox};
+use crate::support::{Output, Sandbox, vault_cli};
 
 const MOST_LINES: usize = 3;
 
@@ -198,7 +198,7 @@ fn a_server_that_is_away_or_talks_nonsense() {
         are_told_in_few_lines(&sandbox, &refresh(), 0);
     }
     server.stop_listening();
-    are_told_in_few_lines(&sandbox, &refresh(), 0);
+    are_told_in_few_lines(&sandbox, &refresh(), 1);
     let nowhere = case(&[
         "login",
         "--issuer",
@@ -208,4 +208,58 @@ fn a_server_that_is_away_or_talks_nonsense() {
         "--no-browser",
     ]);
     are_told_in_few_lines(&sandbox, &[nowhere], 1);
+}
+
+/// The message ends with what the system said, and the causes are the layers above it.
+#[track_caller]
+fn names_why_nobody_was_reached(told: &Output, said: &str) {
+    let (message, causes): (Vec<_>, Vec<_>) = told
+        .stderr
+        .lines()
+        .filter(|line| !line.starts_with("hint: "))
+        .partition(|line| !line.starts_with("because: "));
+    assert_eq!(message.len(), 1, "{told:?}");
+    assert!(message[0].contains(said), "{told:?}");
+    assert!(
+        causes.iter().any(|cause| cause.contains("connect")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_reaches_nobody_tells_what_the_system_said_of_it() {
+    let mut server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    // Each has a profile of its own: after one failure the others are put off.
+    for profile in ["refresh", "token", "logout"] {
+        sandbox.log_in(&server, profile);
+    }
+    let stored = sandbox.stored();
+    server.stop_listening();
+    let refused = std::net::TcpStream::connect(server.address()).unwrap_err();
+    let said = refused.to_string();
+    let issuer = server.issuer().to_owned();
+    let new = [
+        "login",
+        "--client-id=c",
+        "--no-browser",
+        "--issuer",
+        &issuer,
+    ];
+    // A login knows where to ask for tokens; where nobody has logged in, the
+    // server is to describe itself first.
+    for (profile, command) in [
+        ("refresh", &["refresh", "--force"][..]),
+        ("token", &["token", "--scope=openid"]),
+        ("new", &new),
+    ] {
+        let told = vault_cli(&sandbox, &[&["-v", "--profile", profile], command].concat());
+        assert_eq!(told.code(), Some(5), "{command:?} {told:?}");
+        names_why_nobody_was_reached(&told, &said);
+    }
+    assert_eq!(sandbox.stored(), stored, "nothing is lost");
+    // It ends the login all the same, and says why the server does not know.
+    let told = vault_cli(&sandbox, &["-v", "--profile=logout", "logout"]);
+    assert_eq!(told.code(), Some(0), "{told:?}");
+    names_why_nobody_was_reached(&told, &said);
 }

@@ -31,7 +31,7 @@ fn unavailable(retry_after: Option<u64>) -> Answer {
     Answer::Unavailable {
         status: None,
         retry_after: retry_after.map(Duration::from_secs),
-        reason: "no network".to_owned(),
+        reason: "no network".into(),
     }
 }
 
@@ -91,7 +91,7 @@ async fn a_failing_network_is_asked_less_often_and_ends_nothing() {
         unavailable(None),
         unavailable(None),
         Answer::Unknown {
-            reason: "reset".to_owned(),
+            reason: "reset".into(),
             status: None,
         },
         refusal("authorization_pending"),
@@ -113,6 +113,16 @@ async fn a_code_that_nobody_confirms_expires_with_its_own_error() {
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LoginExpired);
     assert!(error.to_string().contains("no network"), "{error}");
+
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    let reason = Error::new(ErrorKind::NetworkUnavailable, "no connection").because(refused);
+    let nobody = Answer::Unreached {
+        reason: reason.into(),
+    };
+    let error = play(8, 5, vec![nobody]).await.0.unwrap_err();
+    assert!(error.to_string().ends_with("the last try: no connection"));
+    let cause = std::error::Error::source(&error).unwrap();
+    assert!(cause.is::<std::io::Error>(), "{error:?}");
 }
 
 #[test]

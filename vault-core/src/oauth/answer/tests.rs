@@ -175,7 +175,7 @@ fn success_without_a_token_leaves_the_outcome_unknown() {
 #[test]
 fn the_reason_tells_a_web_page_from_truncated_json() {
     let reason = |body: &str| match meaning(200, body) {
-        Answer::Unknown { reason, .. } => reason,
+        Answer::Unknown { reason, .. } => reason.to_string(),
         other => panic!("{other:?}"),
     };
     assert!(reason(" \n<!DOCTYPE html>").contains("web page"));
@@ -352,7 +352,7 @@ fn a_token_type_that_repeats_a_secret_is_not_shown() {
     let Answer::Unknown { reason, .. } = meaning(200, body) else {
         panic!("not unknown")
     };
-    assert_eq!(reason, "the server's token type is not known: ");
+    assert_eq!(reason.to_string(), "the server's token type is not known: ");
 }
 
 #[test]
