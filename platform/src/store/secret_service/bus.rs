@@ -22,12 +22,19 @@ use crate::store::StoreErrorKind;
 
 pub(super) const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
+/// What most often is the default collection. Its other name, by its alias, is
+/// not to be asked: that crashes gnome-keyring 42.1, which looks the alias up
+/// on one thread while another, at each new client, sets it.
+const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
 const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 const ITEM: &str = "org.freedesktop.Secret.Item";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 pub(super) const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
+
+/// Whether a collection is locked: a property.
+const LOCKED: (&str, &str) = (COLLECTION, "Locked");
 
 /// How the specification says "no object".
 const NOTHING: &str = "/";
@@ -39,12 +46,12 @@ pub(super) struct Bus(pub(super) RefCell<Wire>);
 /// What is known of the service once it was reached.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// The program that answers, for people.
-    pub(super) provider: String,
-    /// The default collection, if there is one.
-    default: Option<OwnedObjectPath>,
+    /// The process that answers.
+    pub(super) process: Option<u32>,
+    /// Whether the default collection is known to be open already.
+    pub(super) is_open: bool,
     /// Our half of a session, made while the bus answered.
-    pair: KeyPair,
+    pub(super) pair: KeyPair,
 }
 
 /// The paths of the items that a search found.
@@ -100,8 +107,9 @@ impl From<zbus::Error> for BusError {
 
 impl Bus {
     /// Connects to the session bus, makes sure that somebody answers to the
-    /// service's name, and reads a property: a first call that gnome-keyring
-    /// survives.
+    /// service's name, and asks for the default collection: something is asked
+    /// before the session is opened, and on the same connection, as otherwise
+    /// simultaneous clients bring gnome-keyring 42.1 down.
     pub(super) fn connect(deadline: Duration) -> Result<(Self, Service), BusError> {
         let missing = |error: zbus::Error| {
             let kind = match kind_of(&error) {
@@ -114,31 +122,29 @@ impl Bus {
         let wire = Wire::connect(deadline).map_err(missing)?;
         let bus = Self(RefCell::new(wire));
         let hello = to_bus("Hello", &())?;
-        let owned = to_bus("NameHasOwner", &(NAME,))?;
         // These start no service.
         let first = [
-            quietly(PROPERTIES, "Get", &(SERVICE, "Collections"))?,
-            quietly(SERVICE, "ReadAlias", &("default",))?,
+            quietly(PATH, SERVICE, "ReadAlias", &("default",))?,
+            quietly(LOGIN, PROPERTIES, "Get", &LOCKED)?,
             to_bus("GetConnectionUnixProcessID", &(NAME,))?,
         ];
-        let [property, alias, process] = first.each_ref();
-        let ([hello, owned, property, alias, process], pair) = bus.ask_meanwhile(
-            [&hello, &owned, property, alias, process],
-            KeyPair::generate,
-        );
+        let [alias, locked, process] = first.each_ref();
+        let (answers, pair) =
+            bus.ask_meanwhile([&hello, alias, locked, process], KeyPair::generate);
+        let [hello, alias, locked, process] = answers;
         hello.map_err(missing)?;
-        let answers = if read::<bool>(&owned?)? {
-            [property, alias, process]
-        } else {
-            bus.start_service()?;
-            bus.ask_all(first.each_ref())
+        let [alias, locked, process] = match &alias {
+            Err(error) if kind_of(error) == StoreErrorKind::Missing => {
+                bus.start_service()?;
+                bus.ask_all(first.each_ref())
+            }
+            _ => [alias, locked, process],
         };
-        let [property, alias, process] = answers;
-        property?;
-        let process = process.ok().and_then(|answer| read::<u32>(&answer).ok());
+        let is_login = read_collection(&alias?)?.is_some_and(|default| default.as_str() == LOGIN);
+        let is_unlocked = |answer| read_lock(&answer).is_ok_and(|locked| !locked);
         let service = Service {
-            provider: provider(process),
-            default: read_collection(&alias?)?,
+            process: process.ok().and_then(|answer| read(&answer).ok()),
+            is_open: is_login && locked.is_ok_and(is_unlocked),
             pair,
         };
         Ok((bus, service))
@@ -156,23 +162,21 @@ impl Bus {
         Ok(())
     }
 
-    /// Opens a session, and tells whether the default collection is open.
-    pub(super) fn open_session(&self, service: &Service) -> Result<(Session, bool), BusError> {
-        let public = service.pair.public();
-        let open = to_service(PATH, SERVICE, "OpenSession", &(ALGORITHM, public))?;
-        let Some(collection) = &service.default else {
-            let [agreed] = self.ask_all([&open]);
-            return Ok((service.pair.agree(read(&agreed?)?)?, false));
-        };
-        let [agreed, locked] = self.ask_all([&open, &lock_of(collection)?]);
-        let session = service.pair.agree(read(&agreed?)?)?;
-        Ok((session, !read_lock(&locked?)?))
-    }
-
     /// Finds items by attributes, in all collections.
     pub(super) fn search(&self, attributes: &HashMap<&str, &str>) -> Result<Found, BusError> {
-        let (unlocked, locked) = self.ask(PATH, SERVICE, "SearchItems", &(attributes,))?;
-        Ok(Found { unlocked, locked })
+        let [found] = self.ask_all([&searching(attributes)?]);
+        read_found(&found?)
+    }
+
+    /// The same, and opens a session, in one piece.
+    pub(super) fn open_session_and_search(
+        &self,
+        pair: &KeyPair,
+        attributes: &HashMap<&str, &str>,
+    ) -> Result<(Session, Found), BusError> {
+        let open = to_service(PATH, SERVICE, "OpenSession", &(ALGORITHM, pair.public()))?;
+        let [agreed, found] = self.ask_all([&open, &searching(attributes)?]);
+        Ok((pair.agree(read(&agreed?)?)?, read_found(&found?)?))
     }
 
     /// Tells whether the default collection is there and unlocked.
@@ -382,13 +386,14 @@ fn to_bus(
         .build(arguments)
 }
 
-/// A call to the service itself, if it runs.
+/// A call to the service, if it runs.
 fn quietly(
+    path: &str,
     interface: &str,
     method: &str,
     arguments: &(impl serde::Serialize + DynamicType),
 ) -> zbus::Result<Message> {
-    Message::method_call(PATH, method)?
+    Message::method_call(path, method)?
         .destination(NAME)?
         .interface(interface)?
         .with_flags(Flags::NoAutoStart)?
@@ -400,8 +405,16 @@ fn default_collection() -> zbus::Result<Message> {
 }
 
 fn lock_of(collection: &OwnedObjectPath) -> zbus::Result<Message> {
-    let property = (COLLECTION, "Locked");
-    to_service(collection.as_str(), PROPERTIES, "Get", &property)
+    to_service(collection.as_str(), PROPERTIES, "Get", &LOCKED)
+}
+
+fn searching(attributes: &HashMap<&str, &str>) -> zbus::Result<Message> {
+    to_service(PATH, SERVICE, "SearchItems", &(attributes,))
+}
+
+fn read_found(answer: &Message) -> Result<Found, BusError> {
+    let (unlocked, locked) = read(answer)?;
+    Ok(Found { unlocked, locked })
 }
 
 fn read<R: for<'d> DynamicDeserialize<'d>>(answer: &Message) -> Result<R, BusError> {
@@ -419,7 +432,7 @@ fn read_lock(answer: &Message) -> Result<bool, BusError> {
 }
 
 /// Names the program that answers, for people.
-fn provider(process: Option<u32>) -> String {
+pub(super) fn provider(process: Option<u32>) -> String {
     let program = process.and_then(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).ok());
     match program.as_deref().map(str::trim_end) {
         // The kernel cuts names at 15 characters.

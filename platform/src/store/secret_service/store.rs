@@ -1,6 +1,6 @@
 //! The store itself: reads and writes, each behind its question.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use zbus::zvariant::OwnedObjectPath;
 
-use super::bus::{Bus, BusError};
-use super::session::{Sealed, Session};
+use super::bus::{Bus, BusError, Found, provider};
+use super::session::{KeyPair, Sealed, Session};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ForkMark;
 use crate::secret::SecretBytes;
@@ -42,14 +42,16 @@ pub struct SecretServiceStore {
     deadline: Duration,
     prompt_deadline: Duration,
     connection: Mutex<Option<Connection>>,
-    provider: Mutex<String>,
+    /// The process that answered last.
+    process: Mutex<Option<u32>>,
 }
 
 /// One connection: for questions, and for the session that carries secrets
-/// encrypted over the bus.
+/// encrypted over the bus, once there is one to carry.
 struct Connection {
     bus: Bus,
-    session: Session,
+    pair: KeyPair,
+    session: OnceCell<Session>,
     /// When the default collection was found open, until that was made use of.
     found_open: Cell<Option<Duration>>,
     mark: ForkMark,
@@ -66,21 +68,18 @@ impl SecretServiceStore {
             deadline: options.call_deadline,
             prompt_deadline: options.prompt_deadline,
             connection: Mutex::new(None),
-            provider: Mutex::new("org.freedesktop.secrets".to_owned()),
+            process: Mutex::new(None),
         })
     }
 
     fn connect(&self) -> Result<Connection, BusError> {
-        // A property is read before the session is opened, and on the same
-        // connection: otherwise simultaneous clients bring gnome-keyring 42.1
-        // down.
         let (bus, service) = Bus::connect(self.deadline)?;
-        let (session, is_open) = bus.open_session(&service)?;
-        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = service.provider;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = service.process;
         Ok(Connection {
             bus,
-            session,
-            found_open: Cell::new(is_open.then(|| SystemClock.since_boot())),
+            pair: service.pair,
+            session: OnceCell::new(),
+            found_open: Cell::new(service.is_open.then(|| SystemClock.since_boot())),
             mark: ForkMark::here(),
         })
     }
@@ -143,10 +142,7 @@ impl SecretStore for SecretServiceStore {
     }
 
     fn provider(&self) -> String {
-        self.provider
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        provider(*self.process.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -174,8 +170,8 @@ impl SecretStore for SecretServiceStore {
 
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
         self.with_connection("get", |connection| {
-            connection.with_matching(&attributes(item), "get", |paths| {
-                let read = |path| connection.bus.read(path, &connection.session);
+            connection.with_matching(&attributes(item), "get", |session, paths| {
+                let read = |path| connection.bus.read(path, session);
                 paths.iter().map(read).collect()
             })
         })
@@ -192,12 +188,13 @@ impl SecretStore for SecretServiceStore {
             return Err(error(StoreErrorKind::Refused, "set")
                 .because("the secret service takes one line of ASCII"));
         }
+        let patience = self.prompt_deadline;
         self.with_connection("set", |connection| {
-            connection.with_matching(&attributes(item), "set", |paths| {
+            connection.with_matching(&attributes(item), "set", |session, paths| {
                 let mut paths = paths.into_iter();
                 match paths.next() {
-                    None => connection.create(item, secret, self.prompt_deadline)?,
-                    Some(first) => connection.bus.write(&first, connection.seal(secret)?)?,
+                    None => connection.create(item, sealed(session, secret)?, patience)?,
+                    Some(first) => connection.bus.write(&first, sealed(session, secret)?)?,
                 }
                 paths.try_for_each(|other| connection.bus.delete(&other, self.deadline))
             })
@@ -206,7 +203,7 @@ impl SecretStore for SecretServiceStore {
 
     fn delete(&self, item: &ItemName) -> Result<(), StoreError> {
         self.with_connection("delete", |connection| {
-            connection.with_matching(&attributes(item), "delete", |paths| {
+            connection.with_matching(&attributes(item), "delete", |_, paths| {
                 let delete = |path| connection.bus.delete(path, self.deadline);
                 paths.iter().try_for_each(delete)
             })
@@ -216,7 +213,7 @@ impl SecretStore for SecretServiceStore {
     fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
         self.with_connection("list", |connection| {
             let attributes = HashMap::from([("service", application)]);
-            let mut names = connection.with_matching(&attributes, "list", |paths| {
+            let mut names = connection.with_matching(&attributes, "list", |_, paths| {
                 let mut names = Vec::new();
                 for path in paths {
                     let found = connection.bus.attributes(&path)?;
@@ -239,13 +236,12 @@ impl Connection {
         &self,
         attributes: &HashMap<&str, &str>,
         operation: &'static str,
-    ) -> Result<Vec<OwnedObjectPath>, StoreError> {
+    ) -> Result<(&Session, Vec<OwnedObjectPath>), StoreError> {
         let known_open = self.is_known_open();
         if !known_open {
             self.ensure_open(None, operation)?;
         }
-        let found = self
-            .bus
+        let (session, found) = self
             .search(attributes)
             .map_err(|cause| told(cause, operation))?;
         if !found.locked.is_empty() {
@@ -255,7 +251,16 @@ impl Connection {
             // Somebody may have locked it since.
             self.ensure_open(None, operation)?;
         }
-        Ok(found.unlocked)
+        Ok((session, found.unlocked))
+    }
+
+    /// Searches, with the session that what is found is read or written in.
+    fn search(&self, attributes: &HashMap<&str, &str>) -> Result<(&Session, Found), BusError> {
+        if let Some(session) = self.session.get() {
+            return Ok((session, self.bus.search(attributes)?));
+        }
+        let (session, found) = self.bus.open_session_and_search(&self.pair, attributes)?;
+        Ok((self.session.get_or_init(|| session), found))
     }
 
     /// Whether the default collection was found open just now. Says so once.
@@ -271,12 +276,13 @@ impl Connection {
         &self,
         attributes: &HashMap<&str, &str>,
         operation: &'static str,
-        act: impl Fn(Vec<OwnedObjectPath>) -> Result<T, BusError>,
+        act: impl Fn(&Session, Vec<OwnedObjectPath>) -> Result<T, BusError>,
     ) -> Result<T, StoreError> {
         let mut tries = SEARCHES;
         loop {
             tries -= 1;
-            match act(self.matching(attributes, operation)?) {
+            let (session, paths) = self.matching(attributes, operation)?;
+            match act(session, paths) {
                 Err(cause) if cause.is_absent() && tries > 0 => {}
                 result => return result.map_err(|cause| told(cause, operation)),
             }
@@ -303,20 +309,14 @@ impl Connection {
         }
     }
 
-    fn seal(&self, secret: &SecretBytes) -> Result<Sealed, BusError> {
-        self.session.seal(secret, CONTENT_TYPE)
-    }
-
-    fn create(
-        &self,
-        item: &ItemName,
-        secret: &SecretBytes,
-        patience: Duration,
-    ) -> Result<(), BusError> {
+    fn create(&self, item: &ItemName, sealed: Sealed, patience: Duration) -> Result<(), BusError> {
         let label = format!("{} ({})", item.application(), item.account());
-        let sealed = self.seal(secret)?;
         self.bus.create(&label, attributes(item), sealed, patience)
     }
+}
+
+fn sealed(session: &Session, secret: &SecretBytes) -> Result<Sealed, BusError> {
+    session.seal(secret, CONTENT_TYPE)
 }
 
 fn attributes(item: &ItemName) -> HashMap<&str, &str> {
