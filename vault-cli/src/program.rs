@@ -52,9 +52,7 @@ pub(crate) fn run() -> ExitCode {
     if let Err(error) = hardened {
         tracing::warn!(%error, "core dumps could not be forbidden");
     }
-    if let Err(error) = signals::install() {
-        tracing::warn!(%error, "signals will not wait for a refresh");
-    }
+    vault_core::exit::before_work(signals::heed);
     let ended = match chosen {
         Ok(not_followed) => {
             for path in not_followed {

@@ -1,5 +1,8 @@
 //! Signals wait for a refresh that is between send and commit.
 //!
+//! Nothing is set up before there is something to wait for: until then they do
+//! what they do to any program, and most calls never come to that.
+//!
 //! INT, TERM and HUP end the program, and TSTP stops it, as they would without
 //! this; but first, for 15 s at most, what the server has answered is saved.
 //! A second one of them does not wait. On Windows the same holds for Ctrl-C,
@@ -8,17 +11,21 @@
 //!
 //! While `exec` waits for its command, signals are the command's.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// Is run once before a signal ends the program.
 type LastWork = Box<dyn FnOnce() + Send>;
 
 #[cfg(unix)]
-pub(crate) use unix::{are_for_the_command, end_by, install, obey};
+use unix::install;
+#[cfg(unix)]
+pub(crate) use unix::{are_for_the_command, end_by, obey};
 
 #[cfg(windows)]
-pub(crate) use windows::{are_for_the_command, install, obey};
+use windows::install;
+#[cfg(windows)]
+pub(crate) use windows::{are_for_the_command, obey};
 
 /// Longer than a request may take that is not lost anyhow.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -29,8 +36,19 @@ const REST: Duration = Duration::from_secs(1);
 
 static LAST_WORK: Mutex<Option<LastWork>> = Mutex::new(None);
 
+/// From now on signals wait.
+pub(crate) fn heed() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Err(error) = install() {
+            tracing::warn!(%error, "signals will not wait for a refresh");
+        }
+    });
+}
+
 /// Sets what is still to be done if a signal ends the program.
 pub(crate) fn before_the_end(work: LastWork) {
+    heed();
     *LAST_WORK.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
 }
 
@@ -58,7 +76,7 @@ mod unix {
     use signal_hook::{SigId, flag, low_level};
     use vault_core::platform::exit::is_ignored;
 
-    use super::{PATIENCE, REST, do_last_work};
+    use super::{PATIENCE, REST, do_last_work, heed};
 
     /// Whether a signal has come that is to end the program.
     static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -79,7 +97,7 @@ mod unix {
 
     /// Starts the thread that waits for signals. One that whoever started this
     /// program has ignored stays so.
-    pub(crate) fn install() -> io::Result<()> {
+    pub(super) fn install() -> io::Result<()> {
         let told = TOLD.get_or_init(Arc::default);
         let heeded = |signal: &i32| !is_ignored(*signal);
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(heeded) {
@@ -142,6 +160,7 @@ mod unix {
     /// From now on signals are for the command that `start` starts: it decides
     /// whether to end, and this program waits for it.
     pub(crate) fn are_for_the_command(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+        heed();
         mean(Meant::Coming);
         let flags = std::mem::take(&mut *FLAGS.lock().unwrap_or_else(PoisonError::into_inner));
         for flag in flags {
@@ -198,7 +217,7 @@ mod windows {
     use tokio::signal::windows::{self, CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown};
     use vault_core::platform::exit::end_at_once;
 
-    use super::{PATIENCE, do_last_work};
+    use super::{PATIENCE, do_last_work, heed};
 
     /// Whether a command that this program waits for decides what an event does.
     static FOR_THE_COMMAND: AtomicBool = AtomicBool::new(false);
@@ -206,6 +225,7 @@ mod windows {
     /// From now on events are for a command: the console tells it too, and this
     /// program waits for it.
     pub(crate) fn are_for_the_command() {
+        heed();
         FOR_THE_COMMAND.store(true, Ordering::SeqCst);
     }
 
@@ -246,7 +266,7 @@ mod windows {
     }
 
     /// Starts the thread that waits for events.
-    pub(crate) fn install() -> io::Result<()> {
+    pub(super) fn install() -> io::Result<()> {
         let mut events = Events::new()?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         std::thread::Builder::new()

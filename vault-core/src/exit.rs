@@ -5,7 +5,7 @@
 //! handler calls. Against SIGKILL nothing helps; there the mark tells the next
 //! process what happened.
 
-use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use vault_platform::exit::ForkMark;
@@ -14,6 +14,9 @@ use vault_platform::exit::ForkMark;
 static IN_FLIGHT: Going = Going::new();
 /// Everything that the vault's own threads do.
 static AT_WORK: Going = Going::new();
+
+/// What is to be done before the first of them.
+static PREPARATION: OnceLock<fn()> = OnceLock::new();
 
 /// How long normal exit waits: longer than a request may take.
 const EXIT_DEADLINE: Duration = Duration::from_secs(20);
@@ -94,6 +97,7 @@ impl InFlight {
                 tracing::warn!("normal exit can't be made to wait for a refresh in flight");
             }
         });
+        prepare();
         IN_FLIGHT.begin();
         Self(())
     }
@@ -111,6 +115,7 @@ pub(crate) struct AtWork(());
 
 impl AtWork {
     pub(crate) fn begin() -> Self {
+        prepare();
         AT_WORK.begin();
         Self(())
     }
@@ -119,6 +124,19 @@ impl AtWork {
 impl Drop for AtWork {
     fn drop(&mut self) {
         AT_WORK.end();
+    }
+}
+
+/// Has this called before the vault begins what [`settle`] or [`rest`] would
+/// wait for: once for each, on any thread. A program that handles signals only
+/// to wait for that can begin to handle them then. The first that is set stays.
+pub fn before_work(preparation: fn()) {
+    PREPARATION.set(preparation).ok();
+}
+
+fn prepare() {
+    if let Some(preparation) = PREPARATION.get() {
+        preparation();
     }
 }
 
@@ -141,6 +159,8 @@ extern "C" fn wait_at_exit() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -150,6 +170,19 @@ mod tests {
         let landing = std::thread::spawn(move || drop(flight));
         assert!(settle(Duration::from_secs(10)));
         landing.join().unwrap();
+    }
+
+    #[test]
+    fn whoever_wants_to_prepare_is_told_before_each_work() {
+        static TOLD: AtomicUsize = AtomicUsize::new(0);
+        before_work(|| {
+            TOLD.fetch_add(1, Ordering::SeqCst);
+        });
+        drop(InFlight::begin());
+        let flights = TOLD.load(Ordering::SeqCst);
+        assert!(flights > 0);
+        drop(AtWork::begin());
+        assert!(TOLD.load(Ordering::SeqCst) > flights);
     }
 
     #[test]
