@@ -232,23 +232,22 @@ impl fmt::Debug for SecretBuffer {
     }
 }
 
-/// Wipes what the functions that the caller has called left on the stack of a
-/// thread that is the application's: the blocks of a cipher, the pieces of a
-/// parser. As deep as a look at what is stored goes, and no thread's stack is
-/// that small.
+/// Wipes what the functions that the caller has called left on the stack: the
+/// blocks of a cipher, the pieces of a parser. As deep as a look at what is
+/// stored or a call of a store goes, and no thread's stack is that small.
 ///
 /// What was computed must have been called, and not inlined into the caller.
 pub fn wipe_stack() {
     zeroize::zeroize_stack::<{ 64 << 10 }>();
 }
 
-/// The same for a thread of the vault's own, which has a stack of
+/// The same for a thread of the vault's own that has a stack of
 /// [`THREAD_STACK`] bytes and goes as deep as a request to a server does.
 pub fn wipe_thread_stack() {
     zeroize::zeroize_stack::<{ THREAD_STACK / 4 }>();
 }
 
-/// Bytes of the stack of a thread that calls [`wipe_thread_stack`].
+/// Bytes of the stack of the vault's own threads.
 pub const THREAD_STACK: usize = 2 << 20;
 
 fn same_bytes(left: &[u8], right: &[u8]) -> bool {

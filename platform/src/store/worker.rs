@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::{SecretStore, StoreError, StoreErrorKind};
 use crate::exit::ForkMark;
 use crate::fault;
-use crate::secret::{THREAD_STACK, wipe_thread_stack};
+use crate::secret::{THREAD_STACK, wipe_stack};
 
 type Job = Box<dyn FnOnce(&dyn SecretStore) + Send>;
 
@@ -66,7 +66,7 @@ impl StoreWorker {
         let (answer, answered) = mpsc::sync_channel(1);
         self.submit(Box::new(move |store| {
             let called = call(store);
-            wipe_thread_stack();
+            wipe_stack();
             // Nobody listens any more when the caller gave up.
             answer.send(called).ok();
         }))?;
@@ -97,7 +97,7 @@ impl StoreWorker {
         let (answer, answered) = oneshot::channel();
         let submitted = self.submit(Box::new(move |store| {
             let called = call(store);
-            wipe_thread_stack();
+            wipe_stack();
             // Nobody listens any more when the future was dropped.
             answer.send(called).ok();
         }));

@@ -82,22 +82,23 @@ impl KeyItems {
         self,
         claims: impl Fn(&KeyItem, bool) -> C,
     ) -> Result<Option<KeyItem>> {
-        let mut best = None;
-        let mut error = None;
+        let (mut items, mut error) = (Vec::new(), None);
         for key in &self.keys {
             match KeyItem::read(key) {
-                Ok(item) => {
-                    let newest = self.newest_token(item.login);
-                    let rank = (claims(&item, newest.is_some()), newest);
-                    if best.as_ref().is_none_or(|(highest, _)| rank > *highest) {
-                        best = Some((rank, item));
-                    }
-                }
+                Ok(item) => items.push(item),
                 Err(reason) => error = Some(reason),
             }
         }
+        let best = match items.len() {
+            0 | 1 => items.pop(),
+            // Of the greatest the last is given.
+            _ => items.into_iter().rev().max_by_key(|item| {
+                let newest = self.newest_token(item.login);
+                (claims(item, newest.is_some()), newest)
+            }),
+        };
         match (best, error) {
-            (Some((_, item)), _) => Ok(Some(item)),
+            (Some(item), _) => Ok(Some(item)),
             (None, Some(error)) => Err(error.into()),
             (None, None) => Ok(None),
         }
