@@ -176,7 +176,7 @@ fn a_refresh_leaves_no_older_copy_in_a_store_that_the_login_has_left() {
     assert_eq!(accounts(&scene, FILES), [""; 0]);
     assert_eq!(accounts(&scene, OTHER), BOTH);
 
-    std::fs::remove_dir_all(scene.state()).unwrap();
+    scene.remove_state();
     let in_the_old_one = scene.session();
     let error = in_the_old_one.blocking().access_token().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotLoggedIn, "{error:?}");

@@ -95,6 +95,13 @@ impl Scene {
         self.state_root().join(APPLICATION).join(PROFILE)
     }
 
+    /// Removes it. Somebody may just be making a file there.
+    pub(crate) fn remove_state(&self) {
+        wait_until("the folder is gone", || {
+            std::fs::remove_dir_all(self.state()).is_ok()
+        });
+    }
+
     /// Where the encrypted-file store keeps its items.
     pub(crate) fn items(state_root: &Path) -> PathBuf {
         state_root.join(APPLICATION).join("items")

@@ -25,7 +25,7 @@ fn a_folder_that_was_removed_and_made_again_is_one_lock_for_all() {
         assert_eq!(counts.reuse_detected, 0);
         // All have it open, and the copies are written.
         pause(LIFETIME);
-        std::fs::remove_dir_all(scene.state()).unwrap();
+        scene.remove_state();
     }
 }
 
