@@ -78,6 +78,14 @@ pub fn measure(table: &mut Table) -> Result<()> {
     table.add(row(what, one[4]).beside("oidc-token", one[3]));
     table.add(row(what, one[4]).beside("a program that does nothing", one[5]));
 
+    // What no client of it can save, nor share with others that come at the same moment.
+    let keyring = keyring()?;
+    let what = "of it, gnome-keyring's own time on a processor";
+    table.add(
+        row(what, time_of(keyring, &secret_service)?)
+            .beside("for secret-tool", time_of(keyring, &secret_tool)?),
+    );
+
     let eight = measure::processes(ROUNDS_AT_ONCE, 8, &contenders)?;
     let what = "8 at once, to the last, Secret Service";
     table.add(
@@ -102,6 +110,36 @@ fn is_remembered(command: &dyn Fn() -> Command) -> Result<bool> {
     let mut without = command();
     without.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
     Ok(without.output()?.status.success())
+}
+
+/// The process that is the Secret Service.
+fn keyring() -> Result<u32> {
+    let output = Command::new("dbus-send")
+        .args(["--session", "--print-reply=literal"])
+        .args(["--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
+        .arg("org.freedesktop.DBus.GetConnectionUnixProcessID")
+        .arg("string:org.freedesktop.secrets")
+        .output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let number = said.split_whitespace().last();
+    Ok(number.ok_or("nobody is the Secret Service")?.parse()?)
+}
+
+/// The milliseconds on a processor that each of many calls costs that process.
+fn time_of(process: u32, call: &dyn Fn() -> Command) -> Result<f64> {
+    const CALLS: u32 = 200;
+    // In hundredths of a second: see proc_pid_stat(5).
+    let spent = || -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+        let (_, fields) = status.rsplit_once(") ").ok_or("a status")?;
+        let times = fields.split(' ').skip(11).take(2).map(str::parse::<f64>);
+        Ok(10.0 * times.sum::<std::result::Result<f64, _>>()?)
+    };
+    let before = spent()?;
+    for _ in 0..CALLS {
+        run(&mut call())?;
+    }
+    Ok((spent()? - before) / f64::from(CALLS))
 }
 
 fn keep_with_secret_tool() -> Result<()> {
