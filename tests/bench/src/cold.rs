@@ -79,11 +79,11 @@ pub fn measure(table: &mut Table) -> Result<()> {
     table.add(row(what, one[4]).beside("a program that does nothing", one[5]));
 
     // What no client of it can save, nor share with others that come at the same moment.
-    let keyring = keyring()?;
+    let daemon = daemon()?;
     let what = "of it, gnome-keyring's own time on a processor";
     table.add(
-        row(what, time_of(keyring, &secret_service)?)
-            .beside("for secret-tool", time_of(keyring, &secret_tool)?),
+        row(what, time_of(daemon, &secret_service)?)
+            .beside("for secret-tool", time_of(daemon, &secret_tool)?),
     );
 
     let eight = measure::processes(ROUNDS_AT_ONCE, 8, &contenders)?;
@@ -113,7 +113,7 @@ fn is_remembered(command: &dyn Fn() -> Command) -> Result<bool> {
 }
 
 /// The process that is the Secret Service.
-fn keyring() -> Result<u32> {
+fn daemon() -> Result<u32> {
     let output = Command::new("dbus-send")
         .args(["--session", "--print-reply=literal"])
         .args(["--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
@@ -132,8 +132,11 @@ fn time_of(process: u32, call: &dyn Fn() -> Command) -> Result<f64> {
     let spent = || -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
         let (_, fields) = status.rsplit_once(") ").ok_or("a status")?;
-        let times = fields.split(' ').skip(11).take(2).map(str::parse::<f64>);
-        Ok(10.0 * times.sum::<std::result::Result<f64, _>>()?)
+        let mut spent = 0.0;
+        for time in fields.split(' ').skip(11).take(2) {
+            spent += 10.0 * time.parse::<f64>()?;
+        }
+        Ok(spent)
     };
     let before = spent()?;
     for _ in 0..CALLS {
