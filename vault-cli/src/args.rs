@@ -64,13 +64,15 @@ impl Arguments {
 
     /// The program with those commands alone whose names are among the
     /// arguments. It takes what the whole one takes, and is made in a fraction
-    /// of the time: each command has all options that every command has.
+    /// of the time: each command has all options that every command has. What is
+    /// made lives as long as the process, as taking it apart would take time too.
     fn program_of(arguments: &[OsString]) -> clap::Command {
-        let whole = Self::command();
+        let program = || clap::Command::new("vault-cli");
+        let all = ManuallyDrop::new(Command::augment_subcommands(program()));
         let is_named =
             |command: &&clap::Command| arguments.iter().any(|it| it == command.get_name());
-        let named = whole.get_subcommands().filter(is_named).cloned();
-        Options::augment_args(clap::Command::new("vault-cli"))
+        let named = all.get_subcommands().filter(is_named).cloned();
+        Options::augment_args(program())
             .subcommand_required(true)
             .disable_help_subcommand(true)
             .subcommands(named)
@@ -81,8 +83,6 @@ impl Arguments {
             program.build();
             program = without_empty_variables(program);
         }
-        // It lives as long as the program: taking it apart would cost a fifth of a call's
-        // instructions.
         let mut program = ManuallyDrop::new(program);
         let matches = program.try_get_matches_from_mut(arguments)?;
         let read = Self::from_arg_matches(&matches);

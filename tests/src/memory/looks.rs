@@ -128,7 +128,7 @@ fn token(claims: bool, app: &Breakage) -> Result<Vec<Row>, Failure> {
     bench.close("token")
 }
 
-fn login(claims: bool, app: &Breakage, dpop: bool) -> Result<Vec<Row>, Failure> {
+pub(super) fn login(claims: bool, app: &Breakage, dpop: bool) -> Result<Vec<Row>, Failure> {
     let operation = if dpop { "login with DPoP" } else { "login" };
     let place = Place::new(ServerConfig {
         dpop: if dpop { Dpop::Offered } else { Dpop::Off },

@@ -18,8 +18,8 @@ use crate::profile::{Look, Profile, Waiting};
 use crate::record::{Asked, CacheKey, CachedToken};
 
 /// No sleep is longer: the runtime's timers stand still while the machine
-/// sleeps.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// sleeps. tokio wakes three times for each.
+const LONGEST_SLEEP: Duration = Duration::from_secs(120);
 
 /// After a refresh that failed, at least this long.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
