@@ -20,7 +20,7 @@ type LastWork = Box<dyn FnOnce() + Send>;
 #[cfg(unix)]
 use unix::install;
 #[cfg(unix)]
-pub(crate) use unix::{are_for_the_command, end_by, obey};
+pub(crate) use unix::{are_for_the_command, end_by, obey, stop_until_continued};
 
 #[cfg(windows)]
 use windows::install;
@@ -68,15 +68,20 @@ mod unix {
     use std::io;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+    use std::time::Duration;
 
-    use rustix::process::{Pid, Signal, getpgrp, kill_process};
+    use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
     use rustix::termios::tcgetpgrp;
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
     use signal_hook::iterator::Signals;
     use signal_hook::{SigId, flag, low_level};
+    use vault_core::platform::clock::{Clock, SystemClock};
     use vault_core::platform::exit::is_ignored;
 
     use super::{PATIENCE, REST, do_last_work, heed};
+
+    /// How long after a stop its signal may still be heard.
+    const LATENESS: Duration = Duration::from_secs(1);
 
     /// Whether a signal has come that is to end the program.
     static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -179,9 +184,29 @@ mod unix {
         started
     }
 
+    /// A stop that the terminal sent may be heard only when this program goes on,
+    /// and then it would look like one that somebody sends from elsewhere: until
+    /// when it counts as the terminal's, on the clock since boot.
+    static LATE: Mutex<Duration> = Mutex::new(Duration::ZERO);
+
+    /// Stops this program, whose command has stopped, until somebody has it go on.
+    pub(crate) fn stop_until_continued() {
+        let late = |until| *LATE.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        late(Duration::MAX);
+        kill_process(getpid(), Signal::STOP).ok();
+        late(SystemClock.since_boot() + LATENESS);
+    }
+
+    fn is_late() -> bool {
+        SystemClock.since_boot() < *LATE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the terminal sends goes to all that run in its foreground, so the
     /// command has it already.
     fn pass(signal: i32, command: Pid) {
+        if signal == SIGTSTP && is_late() {
+            return;
+        }
         let from_the_terminal = matches!(signal, SIGINT | SIGQUIT | SIGTSTP) && is_in_foreground();
         if !from_the_terminal && let Some(signal) = Signal::from_named_raw(signal) {
             kill_process(command, signal).ok();

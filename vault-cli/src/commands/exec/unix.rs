@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 use vault_core::platform::harden;
 
 use super::{Ended, not_started, undo_hardening};
@@ -75,7 +75,7 @@ pub(super) fn wait_for(mut command: Command) -> Result<Ended, Failure> {
     let command = started.map_err(|error| not_started(&command, &error))?;
     let end = loop {
         match waitpid(Some(command), WaitOptions::UNTRACED) {
-            Ok(Some((_, status))) if status.stopped() => stop_until_continued(command),
+            Ok(Some((_, status))) if status.stopped() => stop_with(command),
             Ok(Some((_, status))) => break end(status),
             Ok(None) | Err(Errno::INTR) => {}
             Err(error) => {
@@ -89,9 +89,9 @@ pub(super) fn wait_for(mut command: Command) -> Result<Ended, Failure> {
 }
 
 /// The shell that waits for this process is to see that its job has stopped.
-fn stop_until_continued(command: Pid) {
+fn stop_with(command: Pid) {
     vault_core::exit::settle(PATIENCE);
-    kill_process(getpid(), Signal::STOP).ok();
+    signals::stop_until_continued();
     kill_process(command, Signal::CONT).ok();
 }
 
