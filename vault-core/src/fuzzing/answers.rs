@@ -140,6 +140,7 @@ pub(super) fn device_authorization(bytes: &[u8]) {
             assert!(!granted.device_code.is_empty());
             // What a person is shown is the server's to choose.
             let code = granted.device_code.expose();
+            assert!(!format!("{:?}", granted.device_code).contains(code) || code.len() < 16);
             if !format!("{shown:?}").contains(code) {
                 assert_hidden(&granted, code, bytes);
             }
