@@ -1,9 +1,13 @@
 //! A secret service that does as it is told: what no real one does on demand.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
 
+use vault_platform::clock::{Clock, SystemClock};
 use zbus::blocking::{Connection, connection};
 use zbus::object_server::SignalEmitter;
 use zbus::zvariant::{ObjectPath, OwnedObjectPath, OwnedValue, Value};
@@ -14,6 +18,9 @@ const SERVICE: &str = "/org/freedesktop/secrets";
 const COLLECTION: &str = "/org/freedesktop/secrets/collection/only";
 const PROMPT: &str = "/org/freedesktop/secrets/prompt/only";
 const ITEM: &str = "/org/freedesktop/secrets/collection/only/1";
+
+/// How long it takes to know its client.
+const HESITATION: Duration = Duration::from_millis(100);
 
 /// What becomes of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,18 @@ pub(crate) struct State {
     pub(crate) shown: AtomicU32,
     pub(crate) taken_back: AtomicU32,
     pub(crate) searches: AtomicU32,
+    /// Whether it knows its client. Until it does it has no collection by any
+    /// alias; a little later it knows.
+    pub(crate) knows: AtomicBool,
+    /// What it was asked besides before it knew.
+    pub(crate) too_early: AtomicU32,
+}
+
+impl State {
+    fn asked(&self) {
+        let early = !self.knows.load(Ordering::SeqCst);
+        self.too_early.fetch_add(u32::from(early), Ordering::SeqCst);
+    }
 }
 
 /// The service, for as long as this lives.
@@ -51,6 +70,8 @@ pub(crate) fn start(person: Person) -> Fake {
         shown: AtomicU32::new(0),
         taken_back: AtomicU32::new(0),
         searches: AtomicU32::new(0),
+        knows: AtomicBool::new(true),
+        too_early: AtomicU32::new(0),
     });
     let built = connection::Builder::session()
         .and_then(|builder| builder.serve_at(SERVICE, Service(state.clone())))
@@ -70,6 +91,19 @@ pub(crate) fn mute() -> Connection {
         .and_then(|builder| builder.name(NAME))
         .and_then(connection::Builder::build)
         .expect("a bus where nobody has the name")
+}
+
+/// Lets what else came be answered, for so long.
+async fn others_have_their_turn(length: Duration) {
+    let end = SystemClock.since_boot() + length;
+    poll_fn(|context| {
+        if SystemClock.since_boot() >= end {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn path(text: &'static str) -> OwnedObjectPath {
@@ -93,20 +127,27 @@ impl Service {
         _algorithm: &str,
         _input: OwnedValue,
     ) -> (Value<'static>, OwnedObjectPath) {
+        self.0.asked();
         (
             vec![2_u8; 128].into(),
             path("/org/freedesktop/secrets/session/only"),
         )
     }
 
-    fn read_alias(&self, _name: &str) -> OwnedObjectPath {
-        path(COLLECTION)
+    async fn read_alias(&self, _name: &str) -> OwnedObjectPath {
+        if self.0.knows.load(Ordering::SeqCst) {
+            return path(COLLECTION);
+        }
+        others_have_their_turn(HESITATION).await;
+        self.0.knows.store(true, Ordering::SeqCst);
+        path("/")
     }
 
     fn search_items(
         &self,
         _attributes: HashMap<String, String>,
     ) -> (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) {
+        self.0.asked();
         self.0.searches.fetch_add(1, Ordering::SeqCst);
         (Vec::new(), Vec::new())
     }
@@ -124,6 +165,7 @@ impl Service {
 impl Collection {
     #[zbus(property)]
     fn locked(&self) -> bool {
+        self.0.asked();
         self.0.locked.load(Ordering::SeqCst)
     }
 

@@ -182,6 +182,20 @@ fn a_service_that_goes_away_at_the_prompt_of_a_write_does_not_hold_it() {
     assert_eq!(asked.expect_err("gone").kind, StoreErrorKind::Missing);
 }
 
+/// gnome-keyring 42.1 ends at such a question, and says of an alias that there
+/// is no such collection.
+#[test]
+fn a_service_that_does_not_know_its_client_yet_is_asked_nothing_but_an_alias() {
+    let Some(_turn) = turn() else { return };
+    let fake = fake::start(Person::IsAway);
+    fake.state.locked.store(false, Ordering::SeqCst);
+    fake.state.knows.store(false, Ordering::SeqCst);
+    let found = open(LONG, LONG).get(&item(APPLICATION, "a"));
+    assert!(found.expect("not locked").is_empty());
+    assert_eq!(fake.state.too_early.load(Ordering::SeqCst), 0);
+    assert_eq!(fake.state.searches.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn a_service_that_never_answers_is_hung() {
     let Some(_turn) = turn() else { return };

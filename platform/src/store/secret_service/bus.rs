@@ -5,9 +5,10 @@
 //! <https://specifications.freedesktop.org/secret-service/0.2/>. Each message
 //! has a deadline, and so has each prompt (`prompt`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use zbus::fdo;
@@ -22,10 +23,6 @@ use crate::store::StoreErrorKind;
 
 pub(super) const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
-/// What most often is the default collection. Its other name, by its alias, is
-/// not to be asked: that crashes gnome-keyring 42.1, which looks the alias up
-/// on one thread while another, at each new client, sets it.
-const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
 const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 const ITEM: &str = "org.freedesktop.Secret.Item";
@@ -50,8 +47,15 @@ pub(super) struct Service {
     pub(super) process: Option<u32>,
     /// Whether the default collection is known to be open already.
     pub(super) is_open: bool,
-    /// Our half of a session, made while the bus answered.
-    pub(super) pair: KeyPair,
+    /// The session that it was asked to open.
+    pub(super) opening: Opening,
+}
+
+/// A session that was asked for; the answer is read when it is needed.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pair: KeyPair,
+    call: Cell<Option<NonZeroU32>>,
 }
 
 /// The paths of the items that a search found.
@@ -107,9 +111,12 @@ impl From<zbus::Error> for BusError {
 
 impl Bus {
     /// Connects to the session bus, makes sure that somebody answers to the
-    /// service's name, and asks for the default collection: something is asked
-    /// before the session is opened, and on the same connection, as otherwise
-    /// simultaneous clients bring gnome-keyring 42.1 down.
+    /// service's name, and asks for the default collection and for a session.
+    ///
+    /// Which collection is the default one is asked first, and nothing else
+    /// until that is answered: gnome-keyring 42.1 may get to a call before it
+    /// knows the client that made it. It says of any alias then that there is no
+    /// such collection; any other question ends it.
     pub(super) fn connect(deadline: Duration) -> Result<(Self, Service), BusError> {
         let missing = |error: zbus::Error| {
             let kind = match kind_of(&error) {
@@ -125,27 +132,36 @@ impl Bus {
         // These start no service.
         let first = [
             quietly(PATH, SERVICE, "ReadAlias", &("default",))?,
-            quietly(LOGIN, PROPERTIES, "Get", &LOCKED)?,
             to_bus("GetConnectionUnixProcessID", &(NAME,))?,
         ];
-        let [alias, locked, process] = first.each_ref();
-        let (answers, pair) =
-            bus.ask_meanwhile([&hello, alias, locked, process], KeyPair::generate);
-        let [hello, alias, locked, process] = answers;
+        let [alias, process] = first.each_ref();
+        let (answers, pair) = bus.ask_meanwhile([&hello, alias, process], KeyPair::generate);
+        let [hello, alias, process] = answers;
         hello.map_err(missing)?;
-        let [alias, locked, process] = match &alias {
+        let [alias, process] = match &alias {
             Err(error) if kind_of(error) == StoreErrorKind::Missing => {
                 bus.start_service()?;
                 bus.ask_all(first.each_ref())
             }
-            _ => [alias, locked, process],
+            _ => [alias, process],
         };
-        let is_login = read_collection(&alias?)?.is_some_and(|default| default.as_str() == LOGIN);
-        let is_unlocked = |answer| read_lock(&answer).is_ok_and(|locked| !locked);
+        let session = session_with(&pair)?;
+        let (is_open, call) = match read_collection(&alias?)? {
+            Some(collection) => {
+                let [locked, call] = bus.send([&lock_of(&collection)?, &session]);
+                let [locked] = bus.answers([locked]);
+                let is_unlocked = |answer| read_lock(&answer).is_ok_and(|locked| !locked);
+                (locked.is_ok_and(is_unlocked), Some(call))
+            }
+            None => (false, None),
+        };
         let service = Service {
             process: process.ok().and_then(|answer| read(&answer).ok()),
-            is_open: is_login && locked.is_ok_and(is_unlocked),
-            pair,
+            is_open,
+            opening: Opening {
+                pair,
+                call: Cell::new(call),
+            },
         };
         Ok((bus, service))
     }
@@ -162,21 +178,30 @@ impl Bus {
         Ok(())
     }
 
-    /// Finds items by attributes, in all collections.
-    pub(super) fn search(&self, attributes: &HashMap<&str, &str>) -> Result<Found, BusError> {
-        let [found] = self.ask_all([&searching(attributes)?]);
-        read_found(&found?)
+    /// Finds items by attributes, in all collections. What else has to be known
+    /// is asked for while the service searches.
+    pub(super) fn search_meanwhile<T>(
+        &self,
+        attributes: &HashMap<&str, &str>,
+        ask: impl FnOnce() -> Result<T, BusError>,
+    ) -> Result<(T, Found), BusError> {
+        let search = to_service(PATH, SERVICE, "SearchItems", &(attributes,))?;
+        let calls = self.send([&search]);
+        let asked = ask()?;
+        let [found] = self.answers(calls);
+        let (unlocked, locked) = read(&found?)?;
+        Ok((asked, Found { unlocked, locked }))
     }
 
-    /// The same, and opens a session, in one piece.
-    pub(super) fn open_session_and_search(
-        &self,
-        pair: &KeyPair,
-        attributes: &HashMap<&str, &str>,
-    ) -> Result<(Session, Found), BusError> {
-        let open = to_service(PATH, SERVICE, "OpenSession", &(ALGORITHM, pair.public()))?;
-        let [agreed, found] = self.ask_all([&open, &searching(attributes)?]);
-        Ok((pair.agree(read(&agreed?)?)?, read_found(&found?)?))
+    /// The session that was asked for, or another one where its answer was read
+    /// already.
+    pub(super) fn session(&self, opening: &Opening) -> Result<Session, BusError> {
+        let [call] = match opening.call.take() {
+            Some(call) => [call],
+            None => self.send([&session_with(&opening.pair)?]),
+        };
+        let [agreed] = self.answers([call]);
+        opening.pair.agree(read(&agreed?)?)
     }
 
     /// Tells whether the default collection is there and unlocked.
@@ -355,12 +380,23 @@ impl Bus {
         questions: [&Message; N],
         work: impl FnOnce() -> T,
     ) -> ([zbus::Result<Message>; N], T) {
+        let calls = self.send(questions);
+        let done = work();
+        (self.answers(calls), done)
+    }
+
+    /// Sends questions in one piece; gives their numbers.
+    fn send<const N: usize>(&self, questions: [&Message; N]) -> [NonZeroU32; N] {
         let mut wire = self.0.borrow_mut();
         let calls = questions.map(|question| wire.send(question));
         // What failed is told by each answer.
         wire.flush().ok();
-        let done = work();
-        (calls.map(|call| wire.answer(call)), done)
+        calls
+    }
+
+    fn answers<const N: usize>(&self, calls: [NonZeroU32; N]) -> [zbus::Result<Message>; N] {
+        let mut wire = self.0.borrow_mut();
+        calls.map(|call| wire.answer(call))
     }
 }
 
@@ -408,13 +444,8 @@ fn lock_of(collection: &OwnedObjectPath) -> zbus::Result<Message> {
     to_service(collection.as_str(), PROPERTIES, "Get", &LOCKED)
 }
 
-fn searching(attributes: &HashMap<&str, &str>) -> zbus::Result<Message> {
-    to_service(PATH, SERVICE, "SearchItems", &(attributes,))
-}
-
-fn read_found(answer: &Message) -> Result<Found, BusError> {
-    let (unlocked, locked) = read(answer)?;
-    Ok(Found { unlocked, locked })
+fn session_with(pair: &KeyPair) -> zbus::Result<Message> {
+    to_service(PATH, SERVICE, "OpenSession", &(ALGORITHM, pair.public()))
 }
 
 fn read<R: for<'d> DynamicDeserialize<'d>>(answer: &Message) -> Result<R, BusError> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use zbus::zvariant::OwnedObjectPath;
 
-use super::bus::{Bus, BusError, Found, provider};
-use super::session::{KeyPair, Sealed, Session};
+use super::bus::{Bus, BusError, Found, Opening, provider};
+use super::session::{Sealed, Session};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ForkMark;
 use crate::secret::SecretBytes;
@@ -50,7 +50,7 @@ pub struct SecretServiceStore {
 /// encrypted over the bus, once there is one to carry.
 struct Connection {
     bus: Bus,
-    pair: KeyPair,
+    opening: Opening,
     session: OnceCell<Session>,
     /// When the default collection was found open, until that was made use of.
     found_open: Cell<Option<Duration>>,
@@ -77,7 +77,7 @@ impl SecretServiceStore {
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = service.process;
         Ok(Connection {
             bus,
-            pair: service.pair,
+            opening: service.opening,
             session: OnceCell::new(),
             found_open: Cell::new(service.is_open.then(|| SystemClock.since_boot())),
             mark: ForkMark::here(),
@@ -256,11 +256,14 @@ impl Connection {
 
     /// Searches, with the session that what is found is read or written in.
     fn search(&self, attributes: &HashMap<&str, &str>) -> Result<(&Session, Found), BusError> {
-        if let Some(session) = self.session.get() {
-            return Ok((session, self.bus.search(attributes)?));
-        }
-        let (session, found) = self.bus.open_session_and_search(&self.pair, attributes)?;
-        Ok((self.session.get_or_init(|| session), found))
+        let session = || match self.session.get() {
+            Some(session) => Ok(session),
+            None => {
+                let opened = self.bus.session(&self.opening)?;
+                Ok(self.session.get_or_init(|| opened))
+            }
+        };
+        self.bus.search_meanwhile(attributes, session)
     }
 
     /// Whether the default collection was found open just now. Says so once.

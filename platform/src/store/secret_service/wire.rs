@@ -37,6 +37,9 @@ pub(super) struct Wire {
     outgoing: Vec<u8>,
     /// What came while something else was waited for.
     early: VecDeque<Message>,
+    /// Who the bus has to be, until it has taken this user: nobody in
+    /// particular, or what the address names.
+    expected: Option<Option<String>>,
     deadline: Duration,
     /// A message broke off, or its answer did not come.
     broken: bool,
@@ -58,46 +61,34 @@ impl Wire {
     /// deadline for each of its answers.
     pub(super) fn connect(deadline: Duration) -> Result<Self> {
         let address = Address::session()?;
-        let mut wire = Self {
-            incoming: Incoming(BufReader::new(connected(&address, deadline)?)),
-            outgoing: Vec::new(),
-            early: VecDeque::new(),
-            deadline,
-            broken: false,
-        };
-        wire.authenticate(address.guid().map(ToString::to_string).as_deref())?;
-        Ok(wire)
-    }
-
-    /// The mechanism EXTERNAL: the kernel tells the bus whose socket this is.
-    fn authenticate(&mut self, guid: Option<&str>) -> Result<()> {
-        let user = rustix::process::geteuid().as_raw().to_string();
-        let user = data_encoding::HEXLOWER.encode(user.as_bytes());
-        let mut stream = self.incoming.0.get_ref();
+        let stream = connected(&address, deadline)?;
         // FreeBSD's daemon wants the credentials with the first byte.
         #[cfg(target_os = "freebsd")]
-        super::sys::send_credentials(stream)?;
-        #[cfg(not(target_os = "freebsd"))]
-        let user = format!("\0AUTH EXTERNAL {user}\r\n");
-        #[cfg(target_os = "freebsd")]
-        let user = format!("AUTH EXTERNAL {user}\r\n");
-        stream.write_all(user.as_bytes()).map_err(in_time)?;
+        super::sys::send_credentials(&stream)?;
+        Ok(Self {
+            incoming: Incoming(BufReader::new(stream)),
+            outgoing: handshake().into_bytes(),
+            early: VecDeque::new(),
+            expected: Some(address.guid().map(ToString::to_string)),
+            deadline,
+            broken: false,
+        })
+    }
+
+    /// Reads whether the bus took this user: once, before all that it says.
+    fn authenticated(&mut self) -> Result<()> {
+        let Some(expected) = self.expected.take() else {
+            return Ok(());
+        };
         let mut line = String::new();
         let reader = self.incoming.0.by_ref();
         reader.take(LINE).read_line(&mut line).map_err(in_time)?;
-        match line.trim_end().split_once(' ') {
-            Some(("OK", its)) if guid.is_none_or(|guid| guid == its) => {}
-            Some(("OK", _)) => {
-                let why = "another bus listens there than the address names";
-                return Err(Error::Handshake(why.to_owned()));
-            }
-            _ => {
-                let why = "the session bus does not take this user";
-                return Err(Error::Handshake(why.to_owned()));
-            }
-        }
-        self.outgoing.extend_from_slice(b"BEGIN\r\n");
-        Ok(())
+        let why = match line.trim_end().split_once(' ') {
+            Some(("OK", its)) if expected.is_none_or(|expected| expected == its) => return Ok(()),
+            Some(("OK", _)) => "another bus listens there than the address names",
+            _ => "the session bus does not take this user",
+        };
+        Err(Error::Handshake(why.to_owned()))
     }
 
     /// Takes a call that is sent with the next [`Wire::flush`]; gives the number
@@ -110,6 +101,7 @@ impl Wire {
     /// Waits for the answer to a call; the other side's refusal is an error.
     pub(super) fn answer(&mut self, call: NonZeroU32) -> Result<Message> {
         self.flush()?;
+        self.authenticated().inspect_err(|_| self.broken = true)?;
         let answers = |message: &Message| message.header().reply_serial() == Some(call);
         loop {
             if let Some(place) = self.early.iter().position(answers)
@@ -183,6 +175,19 @@ impl fmt::Debug for Wire {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Wire")
     }
+}
+
+/// What comes before the first message, which need not wait for the answer. The
+/// mechanism EXTERNAL: the kernel tells the bus whose socket this is.
+fn handshake() -> String {
+    let user = rustix::process::geteuid().as_raw().to_string();
+    let user = data_encoding::HEXLOWER.encode(user.as_bytes());
+    let first = if cfg!(target_os = "freebsd") {
+        ""
+    } else {
+        "\0"
+    };
+    format!("{first}AUTH EXTERNAL {user}\r\nBEGIN\r\n")
 }
 
 fn connected(address: &Address, deadline: Duration) -> Result<UnixStream> {
