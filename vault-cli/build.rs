@@ -1,5 +1,4 @@
-//! Finds out which commit a release is built from. Without a repository around
-//! the sources, as in a package, the build needs none and tells none.
+//! What a release is built from and with.
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,9 +11,17 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // While it is worked on, each commit would compile the program anew.
-    let is_release = std::env::var_os("PROFILE").is_some_and(|profile| profile == "release");
+    if std::env::var_os("PROFILE").is_some_and(|profile| profile == "release") {
+        name_the_commit();
+        load_less();
+    }
+}
+
+/// Finds out which commit it is built from. Without a repository around the
+/// sources, as in a package, the build needs none and tells none.
+fn name_the_commit() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    if !is_release || !root.join(".git").exists() {
+    if !root.join(".git").exists() {
         return;
     }
     if let Some(moves) = git(&root, &["rev-parse", "--git-path", "logs/HEAD"]) {
@@ -22,6 +29,16 @@ fn main() {
     }
     if let Some(commit) = git(&root, &["rev-parse", "--short=12", "HEAD"]) {
         println!("cargo::rustc-env=VAULT_CLI_COMMIT={commit}");
+    }
+}
+
+/// Takes what unwinds the stack into the program. As a library it would be
+/// loaded at each start, which takes a twentieth of a call that needs no store;
+/// GCC brings it in both shapes.
+fn load_less() {
+    let is = |name: &str, what: &str| std::env::var(name).is_ok_and(|value| value == what);
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+        println!("cargo::rustc-link-lib=static=gcc_eh");
     }
 }
 

@@ -84,13 +84,14 @@ impl Arguments {
             program = without_empty_variables(program);
         }
         let mut program = ManuallyDrop::new(program);
-        let matches = program.try_get_matches_from_mut(arguments)?;
-        let read = Self::from_arg_matches(&matches);
-        let mut read = read.map_err(|error| error.format(&mut program))?;
-        read.options.chosen_by = Choice {
+        let mut matches = ManuallyDrop::new(program.try_get_matches_from_mut(arguments)?);
+        let chosen_by = Choice {
             app: rule(&matches, "app"),
             profile: rule(&matches, "profile"),
         };
+        let read = Self::from_arg_matches_mut(&mut matches);
+        let mut read = read.map_err(|error| error.format(&mut program))?;
+        read.options.chosen_by = chosen_by;
         Ok(read)
     }
 }

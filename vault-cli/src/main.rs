@@ -18,6 +18,7 @@ mod output;
 mod program;
 mod qr;
 mod signals;
+mod spinner;
 mod table;
 mod terminal;
 mod times;

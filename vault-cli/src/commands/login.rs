@@ -4,9 +4,7 @@ mod questions;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
 use url::Url;
@@ -21,6 +19,7 @@ use crate::failure::{Exit, Failure, Problem};
 use crate::output::{Output, visible};
 use crate::qr;
 use crate::signals;
+use crate::spinner::Spinner;
 use crate::terminal;
 use crate::times;
 
@@ -190,19 +189,15 @@ struct Person {
     profile: String,
     /// `None` where none is to be opened.
     browser: Option<SystemBrowser>,
-    progress: Mutex<Option<ProgressBar>>,
+    progress: Mutex<Option<Spinner>>,
 }
 
 impl Person {
     fn end_progress(&self) {
-        let progress = self
-            .progress
+        self.progress
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(progress) = progress {
-            progress.finish_and_clear();
-        }
     }
 
     /// To people only: scripts read these lines.
@@ -270,12 +265,9 @@ impl LoginInteraction for Person {
             return;
         }
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let progress = progress.get_or_insert_with(|| {
-            let spinner = ProgressBar::new_spinner();
-            spinner.enable_steady_tick(Duration::from_millis(120));
-            spinner
-        });
-        progress.set_message(format!("waiting for {}", visible(what)));
+        progress
+            .get_or_insert_with(Spinner::start)
+            .say(format!("waiting for {}", visible(what)));
     }
 
     fn confirm_other_account(&self, stored: &str, new: &str) -> bool {

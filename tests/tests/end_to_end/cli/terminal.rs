@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use vault_tests::server::{AuthorizationServer, DeviceApproval, ServerConfig};
 
+use crate::screen::Terminal;
 use crate::support::Sandbox;
 
 /// What a shell's commands say on a terminal, where somebody types.
@@ -94,6 +95,39 @@ fn a_qr_code_is_shown_on_a_terminal_unless_it_is_not_wanted_and_never_to_a_pipe(
     assert_eq!(shown("--no-qr"), 0);
     assert_eq!(shown("--quiet 2>&1"), 0);
     assert_eq!(shown("2>&1 | cat"), 0);
+}
+
+#[test]
+fn what_is_waited_for_turns_in_one_line_that_is_gone_then() {
+    let server = AuthorizationServer::start(ServerConfig {
+        device_approval: DeviceApproval::AfterPolls(2),
+        ..ServerConfig::default()
+    });
+    let logs_in = |sandbox: &Sandbox, terminal: &str| {
+        let commands = format!(
+            "export TERM={terminal}; \"$PROGRAM\" login --flow device --no-qr --issuer {} \
+             --client-id vault-cli --scope offline_access; echo \"ended $?\"",
+            server.issuer()
+        );
+        // Narrower than what is said.
+        Terminal::start(sandbox, 24, 30, &commands)
+    };
+    let sandbox = Sandbox::new();
+    let screen = logs_in(&sandbox, "xterm-256color");
+    for line in [
+        "| waiting for the device code",
+        "/ waiting for the device code",
+    ] {
+        screen.wait_until(line, |text| text.lines().any(|shown| shown == line));
+    }
+    screen.wait_for("ended 0");
+    let text = screen.text();
+    assert!(text.contains("logged in"), "{text}");
+    assert!(!text.contains("waiting"), "{text}");
+
+    let screen = logs_in(&sandbox, "dumb");
+    screen.wait_for("ended 0");
+    assert!(!screen.finish().contains("waiting"));
 }
 
 #[test]
