@@ -13,9 +13,12 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secret_service::EncryptionType;
@@ -107,6 +110,7 @@ fn another_program_writes(item: &ItemName, bytes: &[u8]) {
         .expect("stores");
 }
 
+/// Says why, to the test that started it.
 #[test]
 #[ignore = "a child process without a session bus"]
 fn child_without_a_bus() {
@@ -118,14 +122,15 @@ fn child_without_a_bus() {
         store.list(APPLICATION).expect_err("missing"),
     ] {
         assert_eq!(error.kind, StoreErrorKind::Missing);
+        say(&format!("because: {}", error.source().expect("a cause")));
     }
 }
 
-#[test]
-fn without_a_session_bus_the_store_is_missing() {
+/// Where the store is missing, it is for this reason.
+fn is_missing(bus: &str, why: &str) {
     let output = Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "child_without_a_bus", "--ignored"])
-        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+        .env("DBUS_SESSION_BUS_ADDRESS", bus)
         .output()
         .expect("starts");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -133,6 +138,43 @@ fn without_a_session_bus_the_store_is_missing() {
     assert!(
         output.status.success() && said.contains("1 passed"),
         "{said}"
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    let reasons = said.matches(&format!("because: {why}")).count();
+    assert_eq!(reasons, 3, "{said}");
+}
+
+#[test]
+fn without_a_session_bus_the_store_is_missing() {
+    is_missing("unix:path=/nonexistent/bus", "I/O error: No such file");
+}
+
+/// The first messages go out before the bus has said whom it takes.
+#[test]
+fn with_a_bus_that_takes_nobody_or_is_another_one_the_store_is_missing() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = place.path().join("bus");
+    let address = format!("unix:path={}", path.display());
+    let listener = UnixListener::bind(&path).expect("listens");
+    let answer = Arc::new(Mutex::new("REJECTED EXTERNAL\r\n"));
+    let answers = answer.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.expect("a client");
+            let begun = client.read(&mut [0; 4096]).expect("reads");
+            let answer = *answers.lock().expect("not poisoned");
+            client.write_all(answer.as_bytes()).expect("answers");
+            assert!(begun > 0);
+        }
+    });
+    is_missing(
+        &address,
+        "D-Bus handshake failed: the session bus does not take this user",
+    );
+    *answer.lock().expect("not poisoned") = "OK 0123456789abcdef0123456789abcdef\r\n";
+    is_missing(
+        &format!("{address},guid=00000000000000000000000000000000"),
+        "D-Bus handshake failed: another bus listens there than the address names",
     );
 }
 
