@@ -25,6 +25,9 @@ pub const SKIP_LOCK: &str = "skip-lock";
 /// that another process's open file stands in the way of.
 pub const SKIP_BUSY_RETRY: &str = "skip-busy-retry";
 
+/// Has each process ask for what another is asking for at this moment.
+pub const SKIP_HANDOVER: &str = "skip-handover";
+
 /// Does not make the names in folders durable: the folders' fsync is left out.
 pub const SKIP_FOLDER_SYNC: &str = "skip-folder-sync";
 

@@ -22,6 +22,7 @@ pub mod exit;
 #[doc(hidden)]
 pub mod fault;
 pub mod folder;
+pub mod handover;
 pub mod harden;
 pub mod lock;
 pub mod locked;

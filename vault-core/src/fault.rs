@@ -10,7 +10,7 @@ pub use vault_platform::fault::{
     Action, FileEvent, StandIn, arm, inject, observe_files, passed, point, record, stand_in,
 };
 pub use vault_platform::fault::{
-    SKIP_BUSY_RETRY, SKIP_FILE_SYNC, SKIP_FOLDER_SYNC, SKIP_LOCK, SKIP_WIPE,
+    SKIP_BUSY_RETRY, SKIP_FILE_SYNC, SKIP_FOLDER_SYNC, SKIP_HANDOVER, SKIP_LOCK, SKIP_WIPE,
 };
 
 use std::fmt::Debug;

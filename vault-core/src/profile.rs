@@ -12,7 +12,9 @@ use std::time::Duration;
 use vault_platform::clock::Now;
 use vault_platform::exit::ForkMark;
 use vault_platform::folder::{FolderOptions, StateFolder};
-use vault_platform::store::{SecretStore, StoreError, StoreKind, StoreWorker};
+use vault_platform::store::{
+    Interaction, ItemName, SecretStore, StoreError, StoreKind, StoreWorker,
+};
 
 use self::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +26,7 @@ use crate::oauth::dpop::Learnt;
 use crate::record::{Asked, CachedToken, KeyItem, LoginRecord, fingerprint};
 use crate::refresh::protocol::Failure;
 use crate::settings::Settings;
-use crate::storage::items::KeyItems;
+use crate::storage::items::{InTurn, KeyItems};
 use crate::storage::{self, Names, SealedReading, Storage};
 
 /// One profile within this process.
@@ -44,6 +46,8 @@ pub(crate) struct Profile {
     /// The token of the newest refresh of this process.
     made: Mutex<Option<Fingerprint>>,
 }
+
+type StoreResult<T> = std::result::Result<T, StoreError>;
 
 /// Who waits while the store is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,26 +307,36 @@ impl Profile {
         storage: Option<&Storage>,
         waiting: Waiting,
     ) -> Result<Option<KeyItem>> {
-        let interaction = self.settings.interaction;
-        let deadline = self.settings.unlock_and_call_deadline();
-        let key = storage::key_item_name(&self.names)?;
-        let token = storage::token_item_name(&self.names)?;
-        let read = move |store: &dyn SecretStore| {
-            KeyItems::unlock_and_read(store, &key, &token, interaction)
-        };
-        let items = match waiting {
-            Waiting::Thread => worker.call_within(deadline, "read", read)?,
-            Waiting::Task => match tokio::time::timeout(deadline, worker.call(read)).await {
-                Ok(items) => items.map_err(|error: StoreError| error)?,
-                Err(_) => return Err(storage::hung(worker.store().as_ref(), "read")),
-            },
-        };
+        let items = self.ask(worker, waiting, KeyItems::unlock_and_read).await?;
         match storage {
             Some(storage) => storage.choose_key_item(items),
             None => {
                 let here = self.folder_path();
                 items.choose(|item, _| item.path == here)
             }
+        }
+    }
+
+    /// Asks a store, on its thread, about the profile's two items.
+    async fn ask<T: Send + 'static>(
+        &self,
+        worker: &StoreWorker,
+        waiting: Waiting,
+        ask: impl FnOnce(&dyn SecretStore, &ItemName, &ItemName, Interaction) -> StoreResult<T>
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        let interaction = self.settings.interaction;
+        let deadline = self.settings.unlock_and_call_deadline();
+        let key = storage::key_item_name(&self.names)?;
+        let token = storage::token_item_name(&self.names)?;
+        let read = move |store: &dyn SecretStore| ask(store, &key, &token, interaction);
+        match waiting {
+            Waiting::Thread => Ok(worker.call_within(deadline, "read", read)?),
+            Waiting::Task => match tokio::time::timeout(deadline, worker.call(read)).await {
+                Ok(answer) => Ok(answer?),
+                Err(_) => Err(storage::hung(worker.store().as_ref(), "read")),
+            },
         }
     }
 
@@ -363,15 +377,29 @@ impl Profile {
             return Ok(look);
         }
         if let Some(key) = self.held_key(&storage)
-            && let Ok(Some(look @ Look::Login(_))) = self.look_with(&storage, &key)
+            && let Some(look) = self.login_shown_by(&storage, key)
         {
-            *lock(&self.key) = Some(key);
             return Ok(look);
         }
-        let Some(key) = self
-            .read_key(&storage.store, Some(&storage), waiting)
-            .await?
-        else {
+        let place = storage.meeting_place();
+        let in_turn =
+            move |store: &dyn SecretStore, key: &ItemName, token: &ItemName, interaction| {
+                KeyItems::read_in_turn(store, key, token, interaction, place.as_ref())
+            };
+        let key = match self.ask(&storage.store, waiting, in_turn).await? {
+            InTurn::Read(items) => storage.choose_key_item(items)?,
+            InTurn::Given(key) => {
+                if let Some(key) = storage.readable_key(&key)
+                    && let Some(look) = self.login_shown_by(&storage, key)
+                {
+                    self.hold_key(&storage);
+                    return Ok(look);
+                }
+                self.read_key(&storage.store, Some(&storage), waiting)
+                    .await?
+            }
+        };
+        let Some(key) = key else {
             self.forget();
             return self.look_without_key(&storage);
         };
@@ -379,8 +407,8 @@ impl Profile {
         let key = self.know_key(key);
         match self.look_with(&storage, &key)? {
             Some(look) => {
-                if let (Look::Login(_), Some(time)) = (&look, self.settings.remember) {
-                    storage.hold_key(&key, time);
+                if let Look::Login(_) = &look {
+                    self.hold_key(&storage);
                 }
                 Ok(look)
             }
@@ -389,10 +417,29 @@ impl Profile {
         }
     }
 
+    /// The login that a key shows which did not come from the store.
+    fn login_shown_by(&self, storage: &Arc<Storage>, key: KeyItem) -> Option<Look> {
+        let key = Arc::new(key);
+        match self.look_with(storage, &key) {
+            Ok(Some(look @ Look::Login(_))) => {
+                *lock(&self.key) = Some(key);
+                Some(look)
+            }
+            _ => None,
+        }
+    }
+
     /// The key that the kernel holds, where that was asked for.
-    fn held_key(&self, storage: &Storage) -> Option<Arc<KeyItem>> {
+    fn held_key(&self, storage: &Storage) -> Option<KeyItem> {
         self.settings.remember?;
-        storage.held_key().map(Arc::new)
+        storage.held_key()
+    }
+
+    /// Has the kernel hold the key that is known now, where that was asked for.
+    fn hold_key(&self, storage: &Storage) {
+        if let (Some(time), Some(key)) = (self.settings.remember, self.known_key()) {
+            storage.hold_key(&key, time);
+        }
     }
 
     /// Without a folder there may still be a login: the folder was wiped.

@@ -56,7 +56,7 @@ use crate::fault;
 use crate::random;
 use crate::secret::{SecretBuffer, SecretBytes};
 
-use disk::DiskFolder;
+pub(crate) use disk::DiskFolder;
 use memory::MemoryFolder;
 
 pub use error::{Exposure, FolderError};
@@ -64,7 +64,7 @@ pub(crate) use memory::Words;
 pub use prepared::PreparedFile;
 
 /// Begins the names of temporary files.
-const TEMPORARY: &str = ".tmp-";
+pub(crate) const TEMPORARY: &str = ".tmp-";
 
 /// How often a temporary file is made again that a sweep took away.
 const SWEPT_TRIES: u32 = 8;
@@ -479,7 +479,7 @@ pub fn means_another(name: &str) -> bool {
         || name.contains(|c: char| c.is_control() || "<>:\"|?*".contains(c))
 }
 
-fn random_name() -> String {
+pub(crate) fn random_name() -> String {
     data_encoding::HEXLOWER.encode(&random::bytes::<8>())
 }
 

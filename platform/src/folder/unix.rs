@@ -112,6 +112,14 @@ impl DiskFolder {
         &self.path
     }
 
+    /// A path to something in this very folder, however long the folder's own is
+    /// and wherever it leads by now.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn by_descriptor(&self, name: &str) -> PathBuf {
+        let folder = std::os::fd::AsRawFd::as_raw_fd(&self.descriptor);
+        format!("/proc/self/fd/{folder}/{name}").into()
+    }
+
     pub(super) fn is_in_place(&self) -> bool {
         let there = rustix::fs::statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW);
         let here = rustix::fs::fstat(&self.descriptor);
@@ -190,7 +198,7 @@ impl DiskFolder {
     }
 
     /// Lists names, and whether each is a folder.
-    pub(super) fn entries(&self) -> Result<Vec<(String, bool)>, FolderError> {
+    pub(crate) fn entries(&self) -> Result<Vec<(String, bool)>, FolderError> {
         let failed = |error: Errno| FolderError::from_io("list", &self.path, error.into());
         let mut entries = Vec::new();
         for entry in Dir::read_from(&self.descriptor).map_err(failed)? {

@@ -21,6 +21,7 @@ use crate::support::{Output, login, vault_cli, wait};
 mod blank;
 mod desktop;
 mod duplicates;
+mod handover;
 mod held;
 mod keepassxc;
 mod labels;

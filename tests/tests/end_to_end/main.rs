@@ -10,6 +10,8 @@
 
 mod ahead;
 #[cfg(target_os = "linux")]
+mod asking;
+#[cfg(target_os = "linux")]
 mod cancellation;
 mod cli;
 mod client;

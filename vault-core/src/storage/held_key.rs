@@ -1,18 +1,22 @@
-//! A login's key, held by the kernel for a while, for stores that are slow to
-//! ask. Only where the vault was opened so ([`VaultBuilder::remember_key`]).
+//! A login's key by a shorter way than its store, for stores that are slow to
+//! ask: held by the kernel for a while, only where the vault was opened so
+//! ([`VaultBuilder::remember_key`]); or handed over by another process that asks
+//! the store at this moment ([`vault_platform::handover`]).
 //!
-//! What is held is the key item as the store gave it, under the id of the
-//! profile's folder: another profile, and another folder of the same name, have
-//! another. It is believed as far as it shows a login: its login's sealed file
-//! must lie in the folder, be under this very key, and have no tombstone. So a
-//! logout and a new login make it useless at once, whether or not it is still
-//! held; and whatever it does not show is asked of the store. Refreshes always
-//! ask the store.
+//! Either way it is the key item as the store gave it. The kernel holds it under
+//! the id of the profile's folder: another profile, and another folder of the
+//! same name, have another. It is believed as far as it shows a login: its
+//! login's sealed file must lie in the folder, be under this very key, and have
+//! no tombstone. So a logout and a new login make it useless at once, whether or
+//! not it is still held; and whatever it does not show is asked of the store.
+//! Refreshes always ask the store.
 //!
 //! [`VaultBuilder::remember_key`]: crate::VaultBuilder::remember_key
 
 use std::time::Duration;
 
+use vault_platform::folder::StateFolder;
+use vault_platform::secret::SecretBytes;
 use vault_platform::store::{StoreKind, held};
 
 use super::Storage;
@@ -24,9 +28,21 @@ impl Storage {
         if !self.is_slow() {
             return None;
         }
-        let item = KeyItem::read(&held::held(&self.held_name()?)?).ok()?;
+        self.readable_key(&held::held(&self.held_name()?)?)
+    }
+
+    /// Reads a key item that did not come from the store; nothing if it can't be
+    /// this folder's.
+    pub(crate) fn readable_key(&self, item: &SecretBytes) -> Option<KeyItem> {
+        let item = KeyItem::read(item).ok()?;
         self.check_folder(&item).ok()?;
         Some(item)
+    }
+
+    /// Where processes that want the key at one moment find each other, if they
+    /// had better.
+    pub(crate) fn meeting_place(&self) -> Option<StateFolder> {
+        self.is_slow().then(|| self.folder.clone())
     }
 
     /// Holds the key that the store gave, from now on for this long. Where that

@@ -2,6 +2,10 @@
 //! or another machine's copy may have put others beside them, and which one a store lists first
 //! says nothing.
 
+use std::time::Duration;
+
+use vault_platform::folder::StateFolder;
+use vault_platform::handover::{Turn, take_turn};
 use vault_platform::secret::SecretBytes;
 use vault_platform::store::{Interaction, ItemName, SecretStore, StoreError};
 
@@ -9,12 +13,25 @@ use crate::error::Result;
 use crate::identity::{Generation, LoginId};
 use crate::record::{KeyItem, TokenItem};
 
+/// How long another process that asks the store is waited for: many times what one takes that asks
+/// nobody, and little to who has to ask all the same.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// What was read to find the key.
 #[derive(Debug)]
 pub(crate) struct KeyItems {
     keys: Vec<SecretBytes>,
     /// Read only where there are several keys.
     tokens: Vec<SecretBytes>,
+}
+
+/// What a process learns that reads in turn with others.
+#[derive(Debug)]
+pub(crate) enum InTurn {
+    /// The key item as another process read it just now.
+    Given(SecretBytes),
+    /// What the store has.
+    Read(KeyItems),
 }
 
 /// What speaks for a key item of several, the weightiest first.
@@ -70,6 +87,33 @@ impl KeyItems {
     ) -> Result<Self, StoreError> {
         store.unlock(interaction)?;
         Self::read(store, key, token)
+    }
+
+    /// The same, once for all processes that want it at this moment, if told the folder by which
+    /// they find each other: one of them asks the store and hands what it is told to the others.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub(crate) fn read_in_turn(
+        store: &dyn SecretStore,
+        key: &ItemName,
+        token: &ItemName,
+        interaction: Interaction,
+        folder: Option<&StateFolder>,
+    ) -> Result<InTurn, StoreError> {
+        let turn = folder.map_or(Turn::Alone, |folder| take_turn(folder, PATIENCE));
+        let asker = match turn {
+            Turn::Given(key) => return Ok(InTurn::Given(key)),
+            Turn::Ask(asker) => Some(asker),
+            Turn::Alone => None,
+        };
+        let items = Self::unlock_and_read(store, key, token, interaction)?;
+        // Which of several is the right one each finds out for itself.
+        if let (Some(asker), [key]) = (asker, &items.keys[..]) {
+            asker.hand_over(key);
+        }
+        Ok(InTurn::Read(items))
     }
 
     /// Of several, the one with the greatest claims, which are told whether there is a token item of
