@@ -295,6 +295,21 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// By [`StoreErrorKind`]; a locked store is `Locked`, never an empty answer.
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError>;
 
+    /// Makes the store ready, and reads: what a process does first, in one call
+    /// for a store that can be faster so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SecretStore::unlock`] and [`SecretStore::get`].
+    fn unlock_and_get(
+        &self,
+        item: &ItemName,
+        interaction: Interaction,
+    ) -> Result<Vec<SecretBytes>, StoreError> {
+        self.unlock(interaction)?;
+        self.get(item)
+    }
+
     /// Stores a secret; afterwards exactly one item has the name. Never prompts.
     ///
     /// # Errors

@@ -10,8 +10,8 @@
 //! 38,000 connections, although they were made one after the other); and half of
 //! a read is the crate's arithmetic. What this module takes care of:
 //!
-//! - *Our processes don't bring the daemon down.* A property is read before the
-//!   session is opened, on the same connection: no death was seen since. If it
+//! - *Our processes don't bring the daemon down.* Which collection is the default
+//!   one is asked alone, and its answer waited for: no death was seen since. If it
 //!   dies all the same, the daemon that the bus then starts is locked, which is
 //!   never taken for empty.
 //! - *Nothing prompts by surprise.* KeePassXC asks for its password when what is
@@ -24,8 +24,9 @@
 //! - *A keyring with a blank password opens by itself*, but only when told to
 //!   after each start of its service; that asks nobody, so each call may.
 //! - *Locked is not absent.* A search of a locked keyring may find nothing. So
-//!   nothing is searched before the default collection is unlocked; right after
-//!   an unlock that is known, and asked only if nothing was found.
+//!   nothing is searched before the default collection is unlocked (but in
+//!   gnome-keyring, where it counts only if that is said of it); right after an
+//!   unlock that is known, and asked only if nothing was found.
 //! - *A dead connection is made again*, once per call.
 //! - *One item.* A set writes the first that matches and deletes the others.
 

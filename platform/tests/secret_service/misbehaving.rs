@@ -79,12 +79,69 @@ fn where_nobody_may_be_asked_no_prompt_is_shown_and_nothing_searched() {
         store.set(&name, &b"x".to_vec().into()).expect_err("locked"),
         store.delete(&name).expect_err("locked"),
         store.list(APPLICATION).expect_err("locked"),
+        open(LONG, LONG)
+            .unlock_and_get(&name, Interaction::Forbidden)
+            .expect_err("locked"),
     ] {
         assert_eq!(error.kind, StoreErrorKind::Locked, "{}", error.operation);
     }
     assert_eq!(fake.state.shown.load(Ordering::SeqCst), 0);
     // KeePassXC would ask for its password.
     assert_eq!(fake.state.searches.load(Ordering::SeqCst), 0);
+}
+
+/// A process that is taken for a gnome-keyring, as long as this is there.
+struct CalledGnomeKeyring(String);
+
+impl CalledGnomeKeyring {
+    fn new() -> Self {
+        let name = std::fs::read_to_string(NAME).expect("a name");
+        std::fs::write(NAME, "gnome-keyring-d").expect("is called so");
+        Self(name)
+    }
+}
+
+impl Drop for CalledGnomeKeyring {
+    fn drop(&mut self) {
+        std::fs::write(NAME, self.0.trim_end()).expect("is called so");
+    }
+}
+
+const NAME: &str = "/proc/self/comm";
+
+#[test]
+fn what_gnome_keyring_found_before_it_was_open_is_not_made_use_of() {
+    let Some(_turn) = turn() else { return };
+    let _name = CalledGnomeKeyring::new();
+    let fake = fake::start(Person::Unlocks);
+    let name = item(APPLICATION, "a");
+    let store = open(LONG, LONG);
+    let searches = || fake.state.searches.load(Ordering::SeqCst);
+    let locked = store.unlock_and_get(&name, Interaction::Forbidden);
+    assert_eq!(locked.expect_err("locked").kind, StoreErrorKind::Locked);
+    // In the same breath as for the lock, which asks nobody.
+    assert_eq!(
+        (searches(), fake.state.shown.load(Ordering::SeqCst)),
+        (1, 0)
+    );
+    let found = store.unlock_and_get(&name, Interaction::Allowed);
+    assert!(found.expect("unlocked").is_empty());
+    assert_eq!(
+        (searches(), fake.state.shown.load(Ordering::SeqCst)),
+        (2, 1)
+    );
+    // Open from the beginning: once, and that is made use of.
+    let found = open(LONG, LONG).unlock_and_get(&name, Interaction::Forbidden);
+    assert!(found.expect("open").is_empty());
+    assert_eq!(searches(), 3);
+    // Locked again, and another connection asks a person at once.
+    fake.state.locked.store(true, Ordering::SeqCst);
+    let found = open(LONG, LONG).unlock_and_get(&name, Interaction::Allowed);
+    assert!(found.expect("unlocked").is_empty());
+    assert_eq!(
+        (searches(), fake.state.shown.load(Ordering::SeqCst)),
+        (5, 2)
+    );
 }
 
 #[test]

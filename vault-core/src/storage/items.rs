@@ -66,12 +66,7 @@ impl KeyItems {
         key: &ItemName,
         token: &ItemName,
     ) -> Result<Self, StoreError> {
-        let keys = store.get(key)?;
-        let tokens = match keys.len() {
-            0 | 1 => Vec::new(),
-            _ => store.get(token)?,
-        };
-        Ok(Self { keys, tokens })
+        Self::beside(store.get(key)?, store, token)
     }
 
     /// The same of a store that is made usable first, asking a person if that is allowed.
@@ -85,8 +80,19 @@ impl KeyItems {
         token: &ItemName,
         interaction: Interaction,
     ) -> Result<Self, StoreError> {
-        store.unlock(interaction)?;
-        Self::read(store, key, token)
+        Self::beside(store.unlock_and_get(key, interaction)?, store, token)
+    }
+
+    fn beside(
+        keys: Vec<SecretBytes>,
+        store: &dyn SecretStore,
+        token: &ItemName,
+    ) -> Result<Self, StoreError> {
+        let tokens = match keys.len() {
+            0 | 1 => Vec::new(),
+            _ => store.get(token)?,
+        };
+        Ok(Self { keys, tokens })
     }
 
     /// The same, once for all processes that want it at this moment, if told the folder by which

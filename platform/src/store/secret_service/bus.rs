@@ -40,16 +40,20 @@ const NOTHING: &str = "/";
 #[derive(Debug)]
 pub(super) struct Bus(pub(super) RefCell<Wire>);
 
-/// What is known of the service once it was reached.
+/// What is known of the service once it was reached, and what it was asked.
 #[derive(Debug)]
 pub(super) struct Service {
     /// The process that answers.
     pub(super) process: Option<u32>,
-    /// Whether the default collection is known to be open already.
-    pub(super) is_open: bool,
+    /// Whether the default collection is locked.
+    pub(super) lock: Option<Asked>,
     /// The session that it was asked to open.
     pub(super) opening: Opening,
 }
+
+/// A question whose answer is read when it is needed.
+#[derive(Debug)]
+pub(super) struct Asked(NonZeroU32);
 
 /// A session that was asked for; the answer is read when it is needed.
 #[derive(Debug)]
@@ -111,7 +115,8 @@ impl From<zbus::Error> for BusError {
 
 impl Bus {
     /// Connects to the session bus, makes sure that somebody answers to the
-    /// service's name, and asks for the default collection and for a session.
+    /// service's name, and asks for the default collection, then for its lock
+    /// and for a session.
     ///
     /// Which collection is the default one is asked first, and nothing else
     /// until that is answered: gnome-keyring 42.1 may get to a call before it
@@ -146,18 +151,16 @@ impl Bus {
             _ => [alias, process],
         };
         let session = session_with(&pair)?;
-        let (is_open, call) = match read_collection(&alias?)? {
+        let (lock, call) = match read_collection(&alias?)? {
             Some(collection) => {
-                let [locked, call] = bus.send([&lock_of(&collection)?, &session]);
-                let [locked] = bus.answers([locked]);
-                let is_unlocked = |answer| read_lock(&answer).is_ok_and(|locked| !locked);
-                (locked.is_ok_and(is_unlocked), Some(call))
+                let [lock, call] = bus.send([&lock_of(&collection)?, &session]);
+                (Some(Asked(lock)), Some(call))
             }
-            None => (false, None),
+            None => (None, None),
         };
         let service = Service {
             process: process.ok().and_then(|answer| read(&answer).ok()),
-            is_open,
+            lock,
             opening: Opening {
                 pair,
                 call: Cell::new(call),
@@ -178,19 +181,23 @@ impl Bus {
         Ok(())
     }
 
-    /// Finds items by attributes, in all collections. What else has to be known
-    /// is asked for while the service searches.
-    pub(super) fn search_meanwhile<T>(
-        &self,
-        attributes: &HashMap<&str, &str>,
-        ask: impl FnOnce() -> Result<T, BusError>,
-    ) -> Result<(T, Found), BusError> {
-        let search = to_service(PATH, SERVICE, "SearchItems", &(attributes,))?;
-        let calls = self.send([&search]);
-        let asked = ask()?;
-        let [found] = self.answers(calls);
+    /// Whether the answer says that the collection is open.
+    pub(super) fn says_open(&self, Asked(lock): Asked) -> bool {
+        let [locked] = self.answers([lock]);
+        let is_unlocked = |answer| read_lock(&answer).is_ok_and(|locked| !locked);
+        locked.is_ok_and(is_unlocked)
+    }
+
+    /// Has the service find items by attributes, in all collections.
+    pub(super) fn search(&self, attributes: &HashMap<&str, &str>) -> Result<Asked, BusError> {
+        let [search] = self.send([&to_service(PATH, SERVICE, "SearchItems", &(attributes,))?]);
+        Ok(Asked(search))
+    }
+
+    pub(super) fn found(&self, Asked(search): Asked) -> Result<Found, BusError> {
+        let [found] = self.answers([search]);
         let (unlocked, locked) = read(&found?)?;
-        Ok((asked, Found { unlocked, locked }))
+        Ok(Found { unlocked, locked })
     }
 
     /// The session that was asked for, or another one where its answer was read
@@ -464,15 +471,27 @@ fn read_lock(answer: &Message) -> Result<bool, BusError> {
 
 /// Names the program that answers, for people.
 pub(super) fn provider(process: Option<u32>) -> String {
-    let program = process.and_then(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).ok());
-    match program.as_deref().map(str::trim_end) {
-        // The kernel cuts names at 15 characters.
-        Some("gnome-keyring-d") => format!("{NAME} (gnome-keyring)"),
+    match process.and_then(program).as_deref() {
+        Some(GNOME_KEYRING) => format!("{NAME} (gnome-keyring)"),
         Some(name) if !name.is_empty() && !name.contains(char::is_control) => {
             format!("{NAME} ({name})")
         }
         _ => NAME.to_owned(),
     }
+}
+
+/// Whether this process is a gnome-keyring.
+pub(super) fn is_gnome_keyring(process: u32) -> bool {
+    program(process).as_deref() == Some(GNOME_KEYRING)
+}
+
+/// What the kernel calls it, which cuts names at 15 characters.
+const GNOME_KEYRING: &str = "gnome-keyring-d";
+
+/// The name of a process's program, as far as the kernel tells.
+fn program(process: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
 }
 
 fn kind_of(error: &zbus::Error) -> StoreErrorKind {

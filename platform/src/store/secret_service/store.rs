@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zbus::zvariant::OwnedObjectPath;
 
-use super::bus::{Bus, BusError, Found, Opening, provider};
+use super::bus::{Asked, Bus, BusError, Found, Opening, is_gnome_keyring, provider};
 use super::session::{Sealed, Session};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ForkMark;
@@ -52,8 +52,13 @@ struct Connection {
     bus: Bus,
     opening: Opening,
     session: OnceCell<Session>,
+    /// The question whether the default collection is locked, as long as its
+    /// answer was not read.
+    lock: Cell<Option<Asked>>,
     /// When the default collection was found open, until that was made use of.
     found_open: Cell<Option<Duration>>,
+    /// A search that the service was asked for before that was known.
+    begun: Cell<Option<Asked>>,
     mark: ForkMark,
 }
 
@@ -79,9 +84,19 @@ impl SecretServiceStore {
             bus,
             opening: service.opening,
             session: OnceCell::new(),
-            found_open: Cell::new(service.is_open.then(|| SystemClock.since_boot())),
+            lock: Cell::new(service.lock),
+            found_open: Cell::new(None),
+            begun: Cell::new(None),
             mark: ForkMark::here(),
         })
+    }
+
+    /// How long a person may take at a prompt.
+    fn patience(&self, interaction: Interaction) -> Option<Duration> {
+        match interaction {
+            Interaction::Allowed => Some(self.prompt_deadline),
+            Interaction::Forbidden => None,
+        }
     }
 
     /// Calls with the connection there is or a new one; if that fails as it does
@@ -154,26 +169,30 @@ impl SecretStore for SecretServiceStore {
     }
 
     fn unlock(&self, interaction: Interaction) -> Result<(), StoreError> {
-        self.with_connection("unlock", |connection| {
-            let patience = match interaction {
-                Interaction::Allowed => Some(self.prompt_deadline),
-                Interaction::Forbidden => None,
-            };
-            if !connection.is_known_open() {
-                connection.ensure_open(patience, "unlock")?;
-            }
-            let now = SystemClock.since_boot();
-            connection.found_open.set(Some(now));
-            Ok(())
-        })
+        let patience = self.patience(interaction);
+        self.with_connection("unlock", |connection| connection.unlock(patience))
     }
 
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
+        self.with_connection("get", |connection| connection.get(&attributes(item)))
+    }
+
+    /// The search is on its way when the lock is looked at, where a search of
+    /// what is locked asks nobody.
+    fn unlock_and_get(
+        &self,
+        item: &ItemName,
+        interaction: Interaction,
+    ) -> Result<Vec<SecretBytes>, StoreError> {
+        let patience = self.patience(interaction);
+        let attributes = attributes(item);
         self.with_connection("get", |connection| {
-            connection.with_matching(&attributes(item), "get", |session, paths| {
-                let read = |path| connection.bus.read(path, session);
-                paths.iter().map(read).collect()
-            })
+            let process = *self.process.lock().unwrap_or_else(PoisonError::into_inner);
+            if process.is_some_and(is_gnome_keyring) {
+                connection.begin_search(&attributes);
+            }
+            connection.unlock(patience)?;
+            connection.get(&attributes)
         })
     }
 
@@ -229,6 +248,32 @@ impl SecretStore for SecretServiceStore {
 }
 
 impl Connection {
+    /// Asks for a search in the same breath as for the lock, as long as that was
+    /// not answered.
+    fn begin_search(&self, attributes: &HashMap<&str, &str>) {
+        if let Some(lock) = self.lock.take() {
+            self.lock.set(Some(lock));
+            self.begun.set(self.bus.search(attributes).ok());
+        }
+    }
+
+    fn unlock(&self, patience: Option<Duration>) -> Result<(), StoreError> {
+        if !self.is_known_open() {
+            // What was found then says nothing.
+            self.begun.take();
+            self.ensure_open(patience, "unlock")?;
+        }
+        self.found_open.set(Some(SystemClock.since_boot()));
+        Ok(())
+    }
+
+    fn get(&self, attributes: &HashMap<&str, &str>) -> Result<Vec<SecretBytes>, StoreError> {
+        self.with_matching(attributes, "get", |session, paths| {
+            let read = |path| self.bus.read(path, session);
+            paths.iter().map(read).collect()
+        })
+    }
+
     /// Finds the items with these attributes, none of which is locked. Asks
     /// first whether the keyring is: "nothing found" says nothing then, writing
     /// would prompt, and KeePassXC prompts even for the search.
@@ -256,18 +301,25 @@ impl Connection {
 
     /// Searches, with the session that what is found is read or written in.
     fn search(&self, attributes: &HashMap<&str, &str>) -> Result<(&Session, Found), BusError> {
-        let session = || match self.session.get() {
-            Some(session) => Ok(session),
+        let search = match self.begun.take() {
+            Some(begun) => begun,
+            None => self.bus.search(attributes)?,
+        };
+        let session = match self.session.get() {
+            Some(session) => session,
             None => {
                 let opened = self.bus.session(&self.opening)?;
-                Ok(self.session.get_or_init(|| opened))
+                self.session.get_or_init(|| opened)
             }
         };
-        self.bus.search_meanwhile(attributes, session)
+        Ok((session, self.bus.found(search)?))
     }
 
     /// Whether the default collection was found open just now. Says so once.
     fn is_known_open(&self) -> bool {
+        if let Some(lock) = self.lock.take() {
+            return self.bus.says_open(lock);
+        }
         let found = self.found_open.take();
         found.is_some_and(|at| SystemClock.since_boot().saturating_sub(at) < JUST_NOW)
     }
