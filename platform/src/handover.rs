@@ -34,7 +34,7 @@ pub use linux::{Asker, take_turn};
 #[cfg(not(target_os = "linux"))]
 pub use other::{Asker, take_turn};
 
-/// What falls to this process.
+/// What falls to this process. Complete: one of three.
 #[derive(Debug)]
 pub enum Turn {
     /// To ask, and to hand over what it is told.

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use vault_platform::store::Interaction;
+
 use crate::contract::item;
 use crate::session::{Service, daemon, say, variable};
 use crate::{APPLICATION, open};
@@ -29,7 +31,11 @@ fn child_reads() {
                     ]))
                     .map_or(0, |found| found.unlocked.len())
             }
-            _ => open(Path::new(&root)).get(&stress).expect("answers").len(),
+            // As a process begins that wants its key.
+            _ => open(Path::new(&root))
+                .unlock_and_get(&stress, Interaction::Forbidden)
+                .expect("answers")
+                .len(),
         };
         assert_eq!(found, 1);
     }
