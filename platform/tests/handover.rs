@@ -211,6 +211,14 @@ fn something_else_in_the_folder_keeps_nobody_from_asking() {
 }
 
 #[test]
+fn where_there_can_be_no_lock_everybody_asks() {
+    let (_place, path) = place();
+    let folder = folder_at(&path);
+    std::fs::remove_dir_all(&path).expect("is there");
+    assert_eq!(told(&take_turn(&folder, LONG)), "alone");
+}
+
+#[test]
 fn a_folder_in_memory_is_nobody_elses() {
     assert_eq!(told(&take_turn(&StateFolder::in_memory(), LONG)), "alone");
 }

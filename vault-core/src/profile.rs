@@ -1,10 +1,14 @@
 //! One profile within this process: its storage once it is opened, its sealing
-//! key once it is read, and the access tokens that may be handed out without
-//! asking anyone.
+//! key once it is read (`key`), the access tokens that may be handed out without
+//! asking anyone (`cache`), and the look at what is stored (`look`).
 
 mod cache;
+mod key;
+mod look;
 
 pub(crate) use cache::{access_facts, is_fresh, serving};
+pub(crate) use key::Waiting;
+pub(crate) use look::{Look, LookedLogin};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,22 +16,19 @@ use std::time::Duration;
 use vault_platform::clock::Now;
 use vault_platform::exit::ForkMark;
 use vault_platform::folder::{FolderOptions, StateFolder};
-use vault_platform::store::{
-    Interaction, ItemName, SecretStore, StoreError, StoreKind, StoreWorker,
-};
+use vault_platform::store::{StoreKind, StoreWorker};
 
 use self::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
 use crate::http::Http;
-use crate::identity::{Fingerprint, LoginId};
+use crate::identity::Fingerprint;
 use crate::metrics::{Counts, count};
 use crate::oauth::dpop::Learnt;
-use crate::record::{Asked, CachedToken, KeyItem, LoginRecord, fingerprint};
+use crate::record::{Asked, CachedToken, KeyItem, LoginRecord};
 use crate::refresh::protocol::Failure;
 use crate::settings::Settings;
-use crate::storage::items::{InTurn, KeyItems};
-use crate::storage::{self, Names, SealedReading, Storage};
+use crate::storage::{self, Names, Storage};
 
 /// One profile within this process.
 #[derive(Debug)]
@@ -45,42 +46,6 @@ pub(crate) struct Profile {
     pub(crate) counts: Counts,
     /// The token of the newest refresh of this process.
     made: Mutex<Option<Fingerprint>>,
-}
-
-type StoreResult<T> = std::result::Result<T, StoreError>;
-
-/// Who waits while the store is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// A task of the refresher.
-    Task,
-    /// A thread of the application.
-    Thread,
-}
-
-/// What a look without the lock shows.
-#[derive(Debug)]
-pub(crate) enum Look {
-    NotLoggedIn,
-    LoggedOut,
-    /// Logged out, and the store still names the login: who logged out is not
-    /// done with it, or died.
-    Ended(LoginId),
-    Damaged,
-    Login(Box<LookedLogin>),
-}
-
-#[derive(Debug)]
-pub(crate) struct LookedLogin {
-    pub(crate) key: Arc<KeyItem>,
-    pub(crate) record: LoginRecord,
-    /// The server refused the stored refresh token, for this reason.
-    pub(crate) refused: Option<String>,
-    /// A rotation was sent and nothing is known of its answer.
-    pub(crate) unconfirmed: bool,
-    pub(crate) backing_off: Option<(Failure, Duration)>,
-    /// The server refused the client when it was asked last.
-    pub(crate) client_refused: bool,
 }
 
 impl Profile {
@@ -167,6 +132,14 @@ impl Profile {
             Some(root) => Ok(root.open_child(&self.names.application)?),
             None => Ok(None),
         }
+    }
+
+    /// Where the folder lies, or would lie, as a key item names it; `None` in
+    /// memory.
+    pub(crate) fn folder_path(&self) -> Option<String> {
+        let (root, names) = (self.settings.root.as_ref()?, &self.names);
+        let path = root.join(&names.application).join(&names.profile);
+        Some(storage::path_text(&path))
     }
 
     fn create_folder(&self) -> Result<StateFolder> {
@@ -279,248 +252,6 @@ impl Profile {
         let made = Arc::new(self.settings.http(ca_certificates)?);
         *http = Some((ca_certificates.to_vec(), made.clone()));
         Ok(made)
-    }
-
-    // The key.
-
-    /// The key, once it was read; a child of `fork` reads it again.
-    pub(crate) fn known_key(&self) -> Option<Arc<KeyItem>> {
-        let known = lock(&self.key).clone();
-        known.filter(|item| !item.key.is_wiped())
-    }
-
-    pub(crate) fn know_key(&self, key: KeyItem) -> Arc<KeyItem> {
-        let key = Arc::new(key);
-        *lock(&self.key) = Some(key.clone());
-        key
-    }
-
-    pub(crate) fn forget(&self) {
-        *lock(&self.key) = None;
-        *lock(&self.cache) = Cache::default();
-    }
-
-    /// Reads the key item from a store that may have to be unlocked first.
-    pub(crate) async fn read_key(
-        &self,
-        worker: &StoreWorker,
-        storage: Option<&Storage>,
-        waiting: Waiting,
-    ) -> Result<Option<KeyItem>> {
-        let items = self.ask(worker, waiting, KeyItems::unlock_and_read).await?;
-        match storage {
-            Some(storage) => storage.choose_key_item(items),
-            None => {
-                let here = self.folder_path();
-                items.choose(|item, _| item.path == here)
-            }
-        }
-    }
-
-    /// Asks a store, on its thread, about the profile's two items.
-    async fn ask<T: Send + 'static>(
-        &self,
-        worker: &StoreWorker,
-        waiting: Waiting,
-        ask: impl FnOnce(&dyn SecretStore, &ItemName, &ItemName, Interaction) -> StoreResult<T>
-        + Send
-        + 'static,
-    ) -> Result<T> {
-        let interaction = self.settings.interaction;
-        let deadline = self.settings.unlock_and_call_deadline();
-        let key = storage::key_item_name(&self.names)?;
-        let token = storage::token_item_name(&self.names)?;
-        let read = move |store: &dyn SecretStore| ask(store, &key, &token, interaction);
-        match waiting {
-            Waiting::Thread => Ok(worker.call_within(deadline, "read", read)?),
-            Waiting::Task => match tokio::time::timeout(deadline, worker.call(read)).await {
-                Ok(answer) => Ok(answer?),
-                Err(_) => Err(storage::hung(worker.store().as_ref(), "read")),
-            },
-        }
-    }
-
-    /// Where the folder lies, or would lie, as a key item names it; `None` in
-    /// memory.
-    pub(crate) fn folder_path(&self) -> Option<String> {
-        let (root, names) = (self.settings.root.as_ref()?, &self.names);
-        let path = root.join(&names.application).join(&names.profile);
-        Some(storage::path_text(&path))
-    }
-
-    // The look.
-
-    /// Step 2 of the protocol: reads what is stored, without the lock. The
-    /// cache holds what it read.
-    pub(crate) async fn look(&self, waiting: Waiting) -> Result<Look> {
-        let look = self.look_once(waiting).await;
-        // The item was gone because the profile has moved meanwhile.
-        match look {
-            Err(_) | Ok(Look::NotLoggedIn | Look::LoggedOut) if self.has_moved() => {
-                self.look_once(waiting).await
-            }
-            look => look,
-        }
-    }
-
-    async fn look_once(&self, waiting: Waiting) -> Result<Look> {
-        let storage = match self.storage()? {
-            Some(storage) => storage,
-            None => match self.find_without_folder(waiting).await? {
-                Some(storage) => storage,
-                None => return Ok(Look::NotLoggedIn),
-            },
-        };
-        if let Some(key) = self.known_key()
-            && let Some(look) = self.look_with(&storage, &key)?
-        {
-            return Ok(look);
-        }
-        if let Some(key) = self.held_key(&storage)
-            && let Some(look) = self.login_shown_by(&storage, key)
-        {
-            return Ok(look);
-        }
-        let place = storage.meeting_place();
-        let in_turn =
-            move |store: &dyn SecretStore, key: &ItemName, token: &ItemName, interaction| {
-                KeyItems::read_in_turn(store, key, token, interaction, place.as_ref())
-            };
-        let key = match self.ask(&storage.store, waiting, in_turn).await? {
-            InTurn::Read(items) => storage.choose_key_item(items)?,
-            InTurn::Given(key) => {
-                if let Some(key) = storage.readable_key(&key)
-                    && let Some(look) = self.login_shown_by(&storage, key)
-                {
-                    self.hold_key(&storage);
-                    return Ok(look);
-                }
-                self.read_key(&storage.store, Some(&storage), waiting)
-                    .await?
-            }
-        };
-        let Some(key) = key else {
-            self.forget();
-            return self.look_without_key(&storage);
-        };
-        storage.check_folder(&key)?;
-        let key = self.know_key(key);
-        match self.look_with(&storage, &key)? {
-            Some(look) => {
-                if let Look::Login(_) = &look {
-                    self.hold_key(&storage);
-                }
-                Ok(look)
-            }
-            None if storage.is_buried(key.login)? => Ok(Look::Ended(key.login)),
-            None => Ok(Look::Damaged),
-        }
-    }
-
-    /// The login that a key shows which did not come from the store.
-    fn login_shown_by(&self, storage: &Arc<Storage>, key: KeyItem) -> Option<Look> {
-        let key = Arc::new(key);
-        match self.look_with(storage, &key) {
-            Ok(Some(look @ Look::Login(_))) => {
-                *lock(&self.key) = Some(key);
-                Some(look)
-            }
-            _ => None,
-        }
-    }
-
-    /// The key that the kernel holds, where that was asked for.
-    fn held_key(&self, storage: &Storage) -> Option<KeyItem> {
-        self.settings.remember?;
-        storage.held_key()
-    }
-
-    /// Has the kernel hold the key that is known now, where that was asked for.
-    fn hold_key(&self, storage: &Storage) {
-        if let (Some(time), Some(key)) = (self.settings.remember, self.known_key()) {
-            storage.hold_key(&key, time);
-        }
-    }
-
-    /// Without a folder there may still be a login: the folder was wiped.
-    async fn find_without_folder(&self, waiting: Waiting) -> Result<Option<Arc<Storage>>> {
-        let worker = self.store(None, false)?;
-        match self.read_key(&worker, None, waiting).await? {
-            None => Ok(None),
-            Some(key) => {
-                let here = self.folder_path();
-                match key.path {
-                    Some(elsewhere) if Some(&elsewhere) != here.as_ref() => Err(Error::new(
-                        ErrorKind::KeptElsewhere,
-                        format!("the login is kept in another folder: {elsewhere}"),
-                    )),
-                    _ => {
-                        let folder = self.create_folder()?;
-                        self.open_storage(folder, false).map(Some)
-                    }
-                }
-            }
-        }
-    }
-
-    pub(crate) fn look_without_key(&self, storage: &Storage) -> Result<Look> {
-        let mut left = false;
-        for login in storage.sealed_logins()? {
-            left |= !storage.is_buried(login)?;
-        }
-        if !left {
-            return Ok(if storage.has_any_tombstone()? {
-                Look::LoggedOut
-            } else {
-                Look::NotLoggedIn
-            });
-        }
-        Err(Error::new(
-            ErrorKind::ItemMissing,
-            format!(
-                "the {} store holds no item for this login, though nobody logged out",
-                storage.store.store().kind()
-            ),
-        ))
-    }
-
-    /// Reads with a known key; `None` where the key is of no use any more.
-    fn look_with(&self, storage: &Arc<Storage>, key: &Arc<KeyItem>) -> Result<Option<Look>> {
-        // The version first: what is read afterwards is at least as new.
-        let version = storage.shared.version();
-        if storage.is_buried(key.login)? {
-            self.forget();
-            // Another login may have come since.
-            return Ok(if storage.has_any_sealed()? {
-                None
-            } else {
-                Some(Look::LoggedOut)
-            });
-        }
-        let record = match storage.sealed(key)? {
-            SealedReading::Present(record) => *record,
-            SealedReading::Absent => return Ok(None),
-            SealedReading::Unreadable => return Ok(Some(Look::Damaged)),
-            SealedReading::Foreign(error) => return Err(error),
-        };
-        if key.dpop_key(record.settings.jkt.as_deref())?.is_some() {
-            self.learnt.recall_clock(record.server_clock());
-        }
-        self.remember(storage, version, &record);
-        let refresh = fingerprint(&key.key, record.refresh_token.expose());
-        let mark = storage.mark()?.filter(|mark| {
-            mark.login == key.login
-                && mark.generation == record.generation
-                && mark.refresh == refresh
-        });
-        Ok(Some(Look::Login(Box::new(LookedLogin {
-            key: key.clone(),
-            unconfirmed: mark.as_ref().is_some_and(|mark| mark.refused.is_none()),
-            refused: mark.and_then(|mark| mark.refused),
-            backing_off: storage.shared.backing_off(&self.now()),
-            client_refused: storage.shared.failure() == Some(Failure::ClientRefused),
-            record,
-        }))))
     }
 
     // The cache.
