@@ -38,6 +38,8 @@ pub use store::SecretServiceStore;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod bus;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod error;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod prompt;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod session;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use zbus::message::{Body, Message};
 use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 
-use super::bus::{BUS, Bus, BusError, NAME};
+use super::bus::{BUS, Bus, NAME};
+use super::error::BusError;
 use crate::clock::{Clock, SystemClock};
 use crate::store::StoreErrorKind;
 

@@ -22,7 +22,7 @@ use sha2::Sha256;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::bus::BusError;
+use super::error::BusError;
 use crate::random;
 use crate::secret::SecretBytes;
 use crate::store::StoreErrorKind;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use zbus::zvariant::OwnedObjectPath;
 
-use super::bus::{Asked, Bus, BusError, Found, Opening, is_gnome_keyring, provider};
+use super::bus::{Asked, Bus, Found, Opening, is_gnome_keyring, provider};
+use super::error::BusError;
 use super::session::{Sealed, Session};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ForkMark;
