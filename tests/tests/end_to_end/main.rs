@@ -35,6 +35,8 @@ mod oidc;
 #[cfg(target_os = "linux")]
 mod picture;
 #[cfg(target_os = "linux")]
+mod prompts;
+#[cfg(target_os = "linux")]
 mod queues;
 #[cfg(target_os = "linux")]
 mod resources;

@@ -50,8 +50,10 @@ impl Blocking<'_> {
         if let Some(cached) = self.0.remembered(&asked, CachedToken::clone) {
             return Ok(self.0.present(supplied(cached)));
         }
+        let look = self.look()?;
+        // A person may have been asked: what is left now counts.
         let now = profile.now();
-        if let Look::Login(login) = self.look()?
+        if let Look::Login(login) = look
             && let Some(cached) = serving(login.record.tokens(), &asked, &now)
             && is_fresh(cached, asked.min_valid, &now)
         {
