@@ -5,6 +5,7 @@
 //! All are one line of ASCII JSON. Those that hold a secret are written to and
 //! read from memory that is wiped.
 
+mod rehearsal;
 #[cfg(test)]
 #[cfg(feature = "openid")]
 mod tests;
@@ -21,6 +22,7 @@ use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
 use zeroize::Zeroizing;
 
+pub(crate) use self::rehearsal::rehearse;
 pub(crate) use crate::cache_key::{Asked, CacheKey};
 use crate::error::{Error, ErrorKind};
 use crate::identity::{Fingerprint, FolderId, Generation, KeyId, LoginId};

@@ -56,6 +56,11 @@ impl SecretStore for MemoryStore {
         }
     }
 
+    /// It waits for nobody.
+    fn keeps_deadlines(&self) -> bool {
+        true
+    }
+
     fn unlock(&self, _interaction: Interaction) -> Result<(), StoreError> {
         Ok(())
     }

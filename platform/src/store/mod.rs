@@ -276,6 +276,13 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// Tells what the store can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether each call ends in time by itself, whatever it waits for. Then it
+    /// may be made on a thread that is needed again
+    /// ([`StoreWorker::call_here_within`]).
+    fn keeps_deadlines(&self) -> bool {
+        false
+    }
+
     /// Makes the store ready for the other calls.
     ///
     /// # Errors
@@ -296,7 +303,9 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError>;
 
     /// Makes the store ready, and reads: what a process does first, in one call
-    /// for a store that can be faster so.
+    /// for a store that can be faster so. `meanwhile` is work of the caller's that
+    /// needs no answer: a store that has to wait for one does it then, and does
+    /// none of it otherwise.
     ///
     /// # Errors
     ///
@@ -305,6 +314,7 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
         &self,
         item: &ItemName,
         interaction: Interaction,
+        _meanwhile: &mut dyn FnMut(),
     ) -> Result<Vec<SecretBytes>, StoreError> {
         self.unlock(interaction)?;
         self.get(item)

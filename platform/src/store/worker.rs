@@ -7,7 +7,9 @@
 //! [`StoreErrorKind::Hung`]; the call goes on, and later ones queue behind it.
 //!
 //! The thread starts at the first call and ends with the last clone of the
-//! worker. In a forked child a new one is started.
+//! worker. In a forked child a new one is started. A process that asks once and
+//! ends needs none, if its store keeps deadlines itself
+//! ([`StoreWorker::call_here_within`]).
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +34,8 @@ pub struct StoreWorker(Arc<Shared>);
 struct Shared {
     store: Arc<dyn SecretStore>,
     thread: Mutex<Option<(ForkMark, Sender<Job>)>>,
+    /// Held by a caller that calls the store itself.
+    here: Mutex<()>,
 }
 
 impl StoreWorker {
@@ -41,6 +45,7 @@ impl StoreWorker {
         Self(Arc::new(Shared {
             store,
             thread: Mutex::new(None),
+            here: Mutex::new(()),
         }))
     }
 
@@ -79,6 +84,33 @@ impl StoreWorker {
         }
     }
 
+    /// The same, on the caller's thread where the store
+    /// [keeps deadlines](SecretStore::keeps_deadlines) itself and nobody else is
+    /// calling it. That ends by the store's deadlines, and not at `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`StoreWorker::call_within`].
+    pub fn call_here_within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        operation: &'static str,
+        call: impl FnOnce(&dyn SecretStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.0.store.keeps_deadlines()
+            && !self.has_thread()
+            && let Ok(_turn) = self.0.here.try_lock()
+        {
+            let called = guarded(&*self.0.store, call);
+            wipe_stack();
+            return called.unwrap_or_else(|| {
+                let failed = self.error(StoreErrorKind::Failed, operation);
+                Err(failed.because(PANICKED))
+            });
+        }
+        self.call_within(deadline, operation, call)
+    }
+
     /// Calls the store and resolves when it has answered, however long that
     /// takes. Runs on any runtime. The call is made even if the future is
     /// dropped.
@@ -111,6 +143,11 @@ impl StoreWorker {
         }
     }
 
+    fn has_thread(&self) -> bool {
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|(mark, _)| mark.is_here())
+    }
+
     fn submit(&self, job: Job) -> Result<(), StoreError> {
         let mut thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let job = match thread.as_ref() {
@@ -135,15 +172,9 @@ impl StoreWorker {
             .stack_size(THREAD_STACK)
             .spawn(move || {
                 for job in queue {
-                    let call = || {
-                        fault::point("store:called");
-                        job(&*store);
-                    };
                     // A panic ends the call (its answer's channel closes), not
                     // the thread: what is queued behind it is still called.
-                    if catch_unwind(AssertUnwindSafe(call)).is_err() {
-                        tracing::error!(store = %store.kind(), "a store panicked");
-                    }
+                    guarded(&*store, job);
                 }
             })
             .map_err(|error| self.error(StoreErrorKind::Failed, "start").because(error))?;
@@ -156,6 +187,19 @@ impl StoreWorker {
 }
 
 const PANICKED: &str = "the store panicked";
+
+/// Makes a call; nothing if it panicked.
+fn guarded<T>(store: &dyn SecretStore, call: impl FnOnce(&dyn SecretStore) -> T) -> Option<T> {
+    let call = || {
+        fault::point("store:called");
+        call(store)
+    };
+    let called = catch_unwind(AssertUnwindSafe(call));
+    if called.is_err() {
+        tracing::error!(store = %store.kind(), "a store panicked");
+    }
+    called.ok()
+}
 
 impl fmt::Debug for StoreWorker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,8 +214,9 @@ impl fmt::Debug for StoreWorker {
 mod tests {
     use std::task::{Context, Poll, Waker};
 
+    use super::super::encrypted_file::EncryptedFileStore;
     use super::super::memory::MemoryStore;
-    use super::super::{ItemName, StoreKind};
+    use super::super::{ItemName, KeySource, StoreKind, StoreOptions};
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -202,6 +247,42 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_keeps_deadlines_is_called_on_a_callers_thread_while_it_has_none_of_its_own() {
+        let (here, worker) = (std::thread::current().id(), worker());
+        let id = |_: &dyn SecretStore| Ok(std::thread::current().id());
+        for _ in 0..2 {
+            assert_eq!(
+                worker.call_here_within(LONG, "get", id).expect("ends"),
+                here
+            );
+        }
+        // Whoever asks while another one is asking has a deadline.
+        let inner = worker.clone();
+        let nested = worker.call_here_within(LONG, "get", move |_| {
+            inner.call_here_within(LONG, "get", id)
+        });
+        let there = nested.expect("ends");
+        assert_ne!(there, here);
+        // From then on the calls are made one after the other, on that thread.
+        let next = worker.call_here_within(LONG, "get", id);
+        assert_eq!(next.expect("ends"), there);
+    }
+
+    #[test]
+    fn a_store_that_may_wait_without_end_is_never_called_on_a_callers_thread() {
+        let options = StoreOptions {
+            state_root: Some("nowhere".into()),
+            key: Some(KeySource::KeyFile("nowhere".into())),
+            ..StoreOptions::default()
+        };
+        let store = EncryptedFileStore::new(&options).expect("opens nothing yet");
+        let worker = StoreWorker::new(Arc::new(store));
+        let id = |_: &dyn SecretStore| Ok(std::thread::current().id());
+        let there = worker.call_here_within(LONG, "get", id).expect("ends");
+        assert_ne!(there, std::thread::current().id());
+    }
+
+    #[test]
     fn a_call_past_its_deadline_is_hung_and_still_happens() {
         let worker = worker();
         let item = ItemName::new("app", "account").expect("valid");
@@ -227,6 +308,9 @@ mod tests {
         let worker = worker();
         let panicked: Result<(), _> = worker.call_within(LONG, "get", |_| panic!("a bug"));
         assert_eq!(panicked.expect_err("fails").kind, StoreErrorKind::Failed);
+        let panicked: Result<(), _> = worker.call_here_within(LONG, "get", |_| panic!("a bug"));
+        assert_eq!(panicked.expect_err("fails").kind, StoreErrorKind::Failed);
+        assert!(worker.call_here_within(LONG, "get", |_| Ok(())).is_ok());
         let panicked: Result<(), _> = wait(worker.call(|_| panic!("a bug")));
         assert_eq!(panicked.expect_err("fails").kind, StoreErrorKind::Failed);
         assert!(worker.call_within(LONG, "get", |_| Ok(())).is_ok());

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use vault_platform::secret::SecretBytes;
 use vault_platform::store::{
-    self, Interaction, SecretStore, StoreError, StoreErrorKind, StoreKind, StoreOptions,
+    self, Interaction, ItemName, SecretStore, StoreError, StoreErrorKind, StoreKind, StoreOptions,
     StoreWorker,
 };
 
@@ -79,15 +80,25 @@ fn where_nobody_may_be_asked_no_prompt_is_shown_and_nothing_searched() {
         store.set(&name, &b"x".to_vec().into()).expect_err("locked"),
         store.delete(&name).expect_err("locked"),
         store.list(APPLICATION).expect_err("locked"),
-        open(LONG, LONG)
-            .unlock_and_get(&name, Interaction::Forbidden)
-            .expect_err("locked"),
+        first_read(&*open(LONG, LONG), &name, Interaction::Forbidden).expect_err("locked"),
     ] {
         assert_eq!(error.kind, StoreErrorKind::Locked, "{}", error.operation);
     }
     assert_eq!(fake.state.shown.load(Ordering::SeqCst), 0);
     // KeePassXC would ask for its password.
     assert_eq!(fake.state.searches.load(Ordering::SeqCst), 0);
+}
+
+/// As a process begins that wants its key.
+fn first_read(
+    store: &dyn SecretStore,
+    name: &ItemName,
+    interaction: Interaction,
+) -> Result<Vec<SecretBytes>, StoreError> {
+    let mut done = 0;
+    let read = store.unlock_and_get(name, interaction, &mut || done += 1);
+    assert_eq!(done, 1, "what the caller does meanwhile is done once");
+    read
 }
 
 /// A process that is taken for a gnome-keyring, as long as this is there.
@@ -117,26 +128,26 @@ fn what_gnome_keyring_found_before_it_was_open_is_not_made_use_of() {
     let name = item(APPLICATION, "a");
     let store = open(LONG, LONG);
     let searches = || fake.state.searches.load(Ordering::SeqCst);
-    let locked = store.unlock_and_get(&name, Interaction::Forbidden);
+    let locked = first_read(&*store, &name, Interaction::Forbidden);
     assert_eq!(locked.expect_err("locked").kind, StoreErrorKind::Locked);
     // In the same breath as for the lock, which asks nobody.
     assert_eq!(
         (searches(), fake.state.shown.load(Ordering::SeqCst)),
         (1, 0)
     );
-    let found = store.unlock_and_get(&name, Interaction::Allowed);
+    let found = first_read(&*store, &name, Interaction::Allowed);
     assert!(found.expect("unlocked").is_empty());
     assert_eq!(
         (searches(), fake.state.shown.load(Ordering::SeqCst)),
         (2, 1)
     );
     // Open from the beginning: once, and that is made use of.
-    let found = open(LONG, LONG).unlock_and_get(&name, Interaction::Forbidden);
+    let found = first_read(&*open(LONG, LONG), &name, Interaction::Forbidden);
     assert!(found.expect("open").is_empty());
     assert_eq!(searches(), 3);
     // Locked again, and another connection asks a person at once.
     fake.state.locked.store(true, Ordering::SeqCst);
-    let found = open(LONG, LONG).unlock_and_get(&name, Interaction::Allowed);
+    let found = first_read(&*open(LONG, LONG), &name, Interaction::Allowed);
     assert!(found.expect("unlocked").is_empty());
     assert_eq!(
         (searches(), fake.state.shown.load(Ordering::SeqCst)),

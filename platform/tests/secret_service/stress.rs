@@ -33,7 +33,7 @@ fn child_reads() {
             }
             // As a process begins that wants its key.
             _ => open(Path::new(&root))
-                .unlock_and_get(&stress, Interaction::Forbidden)
+                .unlock_and_get(&stress, Interaction::Forbidden, &mut || {})
                 .expect("answers")
                 .len(),
         };

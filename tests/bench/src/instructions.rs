@@ -58,7 +58,7 @@ pub fn measure(table: &mut Table) -> Result<()> {
         (
             "cold `vault-cli token`, encrypted file",
             count(
-                &place.command(&program("VAULT_BENCH_COUNTED")?, &["token"]),
+                &place.command(&program("VAULT_BENCH_CLI")?, &["token"]),
                 None,
             )?,
         ),

@@ -7,7 +7,7 @@ use vault_platform::store::{Interaction, ItemName, SecretStore, StoreError, Stor
 
 use super::{Cache, Profile, lock};
 use crate::error::Result;
-use crate::record::KeyItem;
+use crate::record::{KeyItem, rehearse};
 use crate::storage::items::{InTurn, KeyItems};
 use crate::storage::{self, Storage};
 
@@ -47,7 +47,10 @@ impl Profile {
         storage: Option<&Storage>,
         waiting: Waiting,
     ) -> Result<Option<KeyItem>> {
-        let items = self.ask(worker, waiting, KeyItems::unlock_and_read).await?;
+        let read = |store: &dyn SecretStore, key: &ItemName, token: &ItemName, interaction| {
+            KeyItems::unlock_and_read(store, key, token, interaction, &mut || {})
+        };
+        let items = self.ask(worker, waiting, read).await?;
         match storage {
             Some(storage) => storage.choose_key_item(items),
             None => {
@@ -65,8 +68,15 @@ impl Profile {
         waiting: Waiting,
     ) -> Result<InTurn> {
         let place = storage.meeting_place();
+        let clock = self.settings.clock.clone();
+        // What comes next needs the time too, and the first reading takes longer.
+        let mut meanwhile = move || {
+            clock.now();
+            rehearse();
+        };
         let read = move |store: &dyn SecretStore, key: &ItemName, token: &ItemName, interaction| {
-            KeyItems::read_in_turn(store, key, token, interaction, place.as_ref())
+            let place = place.as_ref();
+            KeyItems::read_in_turn(store, key, token, interaction, place, &mut meanwhile)
         };
         self.ask(&storage.store, waiting, read).await
     }
@@ -86,7 +96,7 @@ impl Profile {
         let token = storage::token_item_name(&self.names)?;
         let read = move |store: &dyn SecretStore| ask(store, &key, &token, interaction);
         match waiting {
-            Waiting::Thread => Ok(worker.call_within(deadline, "read", read)?),
+            Waiting::Thread => Ok(worker.call_here_within(deadline, "read", read)?),
             Waiting::Task => match tokio::time::timeout(deadline, worker.call(read)).await {
                 Ok(answer) => Ok(answer?),
                 Err(_) => Err(storage::hung(worker.store().as_ref(), "read")),

@@ -79,8 +79,10 @@ impl KeyItems {
         key: &ItemName,
         token: &ItemName,
         interaction: Interaction,
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<Self, StoreError> {
-        Self::beside(store.unlock_and_get(key, interaction)?, store, token)
+        let keys = store.unlock_and_get(key, interaction, meanwhile)?;
+        Self::beside(keys, store, token)
     }
 
     fn beside(
@@ -107,6 +109,7 @@ impl KeyItems {
         token: &ItemName,
         interaction: Interaction,
         folder: Option<&StateFolder>,
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<InTurn, StoreError> {
         let turn = folder.map_or(Turn::Alone, |folder| take_turn(folder, PATIENCE));
         let asker = match turn {
@@ -114,7 +117,7 @@ impl KeyItems {
             Turn::Ask(asker) => Some(asker),
             Turn::Alone => None,
         };
-        let items = Self::unlock_and_read(store, key, token, interaction)?;
+        let items = Self::unlock_and_read(store, key, token, interaction, meanwhile)?;
         // Which of several is the right one each finds out for itself.
         if let (Some(asker), [key]) = (asker, &items.keys[..]) {
             asker.hand_over(key);

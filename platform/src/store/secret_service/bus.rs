@@ -343,7 +343,7 @@ impl Bus {
         work: impl FnOnce() -> T,
     ) -> ([zbus::Result<Message>; N], T) {
         let calls = self.send(questions);
-        let done = work();
+        let done = meanwhile(work);
         (self.answers(calls), done)
     }
 
@@ -360,6 +360,13 @@ impl Bus {
         let mut wire = self.0.borrow_mut();
         calls.map(|call| wire.answer(call))
     }
+}
+
+/// Does work while others answer. They are let go first: whoever a message wakes
+/// may wait for this very processor.
+pub(super) fn meanwhile<T>(work: impl FnOnce() -> T) -> T {
+    std::thread::yield_now();
+    work()
 }
 
 fn to_service(

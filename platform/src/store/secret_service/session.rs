@@ -13,8 +13,9 @@
 use std::cell::OnceCell;
 use std::fmt;
 
+use aes::Aes128;
 use aes::cipher::block_padding::Pkcs7;
-use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use crypto_bigint::modular::ConstMontyForm;
 use crypto_bigint::{U192, U1024, const_monty_params};
 use hkdf::Hkdf;
@@ -61,13 +62,13 @@ pub(super) struct KeyPair {
     public: U1024,
 }
 
-/// What was agreed on. The key is derived when it is needed, or before, where
-/// there is time.
+/// What was agreed on. The cipher and its key are made when they are needed, or
+/// before, where there is time.
 pub(super) struct Session {
     path: OwnedObjectPath,
     ours: KeyPair,
     theirs: U1024,
-    key: OnceCell<Zeroizing<[u8; BLOCK]>>,
+    cipher: OnceCell<Aes128>,
 }
 
 impl KeyPair {
@@ -96,7 +97,7 @@ impl KeyPair {
             path,
             ours: self.clone(),
             theirs,
-            key: OnceCell::new(),
+            cipher: OnceCell::new(),
         })
     }
 }
@@ -114,11 +115,11 @@ impl Session {
 
     /// Derives the key, if that was not done yet.
     pub(super) fn derive(&self) {
-        self.key();
+        self.cipher();
     }
 
-    fn key(&self) -> &[u8; BLOCK] {
-        self.key.get_or_init(|| {
+    fn cipher(&self) -> &Aes128 {
+        self.cipher.get_or_init(|| {
             let mut shared = power(&self.theirs, &self.ours.private);
             let mut bytes = Zeroizing::new([0; SIZE]);
             bytes.copy_from_slice(shared.to_be_bytes().as_ref());
@@ -127,7 +128,7 @@ impl Session {
             Hkdf::<Sha256>::new(None, &*bytes)
                 .expand(&[], &mut *key)
                 .expect("HKDF gives far more than one key");
-            key
+            Aes128::new((&*key).into())
         })
     }
 
@@ -140,7 +141,7 @@ impl Session {
         // Room for the padding.
         let mut contents = Zeroizing::new(vec![0; secret.len() + BLOCK]);
         contents[..secret.len()].copy_from_slice(secret.expose());
-        let cipher = cbc::Encryptor::<aes::Aes128>::new(self.key().into(), (&vector).into());
+        let cipher = cbc::Encryptor::inner_iv_init(self.cipher().clone(), (&vector).into());
         let sealed = cipher
             .encrypt_padded::<Pkcs7>(&mut contents, secret.len())
             .map_err(|_| failed("the secret can't be encrypted"))?
@@ -158,7 +159,7 @@ impl Session {
         let mut contents = Zeroizing::new(contents);
         let wrong = || failed("the service sent a secret that this session can't decrypt");
         let vector: [u8; BLOCK] = vector.try_into().map_err(|_| wrong())?;
-        let cipher = cbc::Decryptor::<aes::Aes128>::new(self.key().into(), (&vector).into());
+        let cipher = cbc::Decryptor::inner_iv_init(self.cipher().clone(), (&vector).into());
         let secret = cipher
             .decrypt_padded::<Pkcs7>(&mut contents)
             .map_err(|_| wrong())?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zbus::zvariant::OwnedObjectPath;
 
-use super::bus::{Asked, Bus, Found, Opening, is_gnome_keyring, provider};
+use super::bus::{self, Asked, Bus, Found, Opening, is_gnome_keyring, provider};
 use super::error::BusError;
 use super::session::{Sealed, Session};
 use crate::clock::{Clock, SystemClock};
@@ -105,7 +105,7 @@ impl SecretServiceStore {
     fn with_connection<T>(
         &self,
         operation: &'static str,
-        call: impl Fn(&Connection) -> Result<T, StoreError>,
+        mut call: impl FnMut(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut slot = self
             .connection
@@ -169,6 +169,11 @@ impl SecretStore for SecretServiceStore {
         }
     }
 
+    /// Each message has a deadline, and each prompt.
+    fn keeps_deadlines(&self) -> bool {
+        true
+    }
+
     fn unlock(&self, interaction: Interaction) -> Result<(), StoreError> {
         let patience = self.patience(interaction);
         self.with_connection("unlock", |connection| connection.unlock(patience))
@@ -184,13 +189,18 @@ impl SecretStore for SecretServiceStore {
         &self,
         item: &ItemName,
         interaction: Interaction,
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<Vec<SecretBytes>, StoreError> {
         let patience = self.patience(interaction);
         let attributes = attributes(item);
+        let mut meanwhile = Some(meanwhile);
         self.with_connection("get", |connection| {
             let process = *self.process.lock().unwrap_or_else(PoisonError::into_inner);
             if process.is_some_and(is_gnome_keyring) {
                 connection.begin_search(&attributes);
+            }
+            if let Some(work) = meanwhile.take() {
+                bus::meanwhile(work);
             }
             connection.unlock(patience)?;
             connection.get(&attributes)
