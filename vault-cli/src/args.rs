@@ -57,9 +57,37 @@ impl Arguments {
     /// Reads a command line. A variable that is set and empty counts as not
     /// set: that is how scripts take one back.
     pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        if let Some(read) = Self::read_token(arguments) {
+            return Ok(read);
+        }
         // What is wrong, or what there is, the whole program tells.
         Self::read_as(Self::program_of(arguments), arguments)
             .or_else(|_| Self::read_as(Self::command().long_version(version::long()), arguments))
+    }
+
+    /// `vault-cli token …`, which scripts say again and again: without a program
+    /// around the command, whose options need not be carried from one to the
+    /// other. Nothing for anything else.
+    fn read_token(arguments: &[OsString]) -> Option<Self> {
+        let (_, said) = arguments.split_first()?;
+        if said.first()? != "token" {
+            return None;
+        }
+        let program = Token::augment_args(clap::Command::new("token"));
+        let mut program = ManuallyDrop::new(Options::augment_args(program));
+        if program
+            .get_arguments()
+            .filter_map(clap::Arg::get_env)
+            .any(is_empty)
+        {
+            return None;
+        }
+        let mut matches = ManuallyDrop::new(program.try_get_matches_from_mut(said).ok()?);
+        let chosen_by = chosen_by(&matches);
+        let command = Command::Token(Token::from_arg_matches_mut(&mut matches).ok()?);
+        let mut options = Options::from_arg_matches_mut(&mut matches).ok()?;
+        options.chosen_by = chosen_by;
+        Some(Self { options, command })
     }
 
     /// The program with those commands alone whose names are among the
@@ -85,14 +113,18 @@ impl Arguments {
         }
         let mut program = ManuallyDrop::new(program);
         let mut matches = ManuallyDrop::new(program.try_get_matches_from_mut(arguments)?);
-        let chosen_by = Choice {
-            app: rule(&matches, "app"),
-            profile: rule(&matches, "profile"),
-        };
+        let chosen_by = chosen_by(&matches);
         let read = Self::from_arg_matches_mut(&mut matches);
         let mut read = read.map_err(|error| error.format(&mut program))?;
         read.options.chosen_by = chosen_by;
         Ok(read)
+    }
+}
+
+fn chosen_by(matches: &ArgMatches) -> Choice {
+    Choice {
+        app: rule(matches, "app"),
+        profile: rule(matches, "profile"),
     }
 }
 
@@ -109,9 +141,12 @@ fn has_empty_variables() -> bool {
     std::env::vars_os().any(|(_, value)| value.is_empty())
 }
 
+#[expect(clippy::disallowed_methods, reason = "the program's own variables")]
+fn is_empty(variable: &OsStr) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value.is_empty())
+}
+
 fn without_empty_variables(command: clap::Command) -> clap::Command {
-    #[expect(clippy::disallowed_methods, reason = "the program's own variables")]
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     command
         .mut_args(|argument| match argument.get_env() {
             Some(name) if is_empty(name) => argument.env(Resettable::Reset),
@@ -369,6 +404,38 @@ mod tests {
         }
         for kind in StoreKind::ALL {
             assert!(manual.contains(&format!("`{kind}`")), "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_shorter_ways_read_what_the_whole_program_reads() {
+        for line in [
+            "token",
+            "token --profile work --json",
+            "token --app=a -vv --min-valid 60s --header",
+            "token --scope a --scope b --resource https://api.example/",
+            "token --dpop-url https://api.example/ --dpop-method POST --dpop-nonce -n",
+            "token --store memory --state-dir /s --remember 1min -q",
+        ] {
+            let words = std::iter::once("vault-cli").chain(line.split(' '));
+            let arguments: Vec<_> = words.map(OsString::from).collect();
+            let whole = Arguments::read_as(Arguments::command(), &arguments).expect(line);
+            let shortest = Arguments::read_token(&arguments).expect(line);
+            let shorter = Arguments::read_as(Arguments::program_of(&arguments), &arguments);
+            for read in [shortest, shorter.expect(line)] {
+                assert_eq!(format!("{read:?}"), format!("{whole:?}"));
+            }
+        }
+        for line in [
+            "--profile work token",
+            "token --help",
+            "token --nonce",
+            "token --quiet --verbose",
+            "tokens",
+        ] {
+            let words = std::iter::once("vault-cli").chain(line.split(' '));
+            let arguments: Vec<_> = words.map(OsString::from).collect();
+            assert!(Arguments::read_token(&arguments).is_none(), "{line}");
         }
     }
 
