@@ -101,58 +101,25 @@ fn first_read(
     read
 }
 
-/// A process that is taken for a gnome-keyring, as long as this is there.
-struct CalledGnomeKeyring(String);
-
-impl CalledGnomeKeyring {
-    fn new() -> Self {
-        let name = std::fs::read_to_string(NAME).expect("a name");
-        std::fs::write(NAME, "gnome-keyring-d").expect("is called so");
-        Self(name)
-    }
-}
-
-impl Drop for CalledGnomeKeyring {
-    fn drop(&mut self) {
-        std::fs::write(NAME, self.0.trim_end()).expect("is called so");
-    }
-}
-
-const NAME: &str = "/proc/self/comm";
-
 #[test]
-fn what_gnome_keyring_found_before_it_was_open_is_not_made_use_of() {
+fn a_first_read_asks_a_person_once_and_then_searches() {
     let Some(_turn) = turn() else { return };
-    let _name = CalledGnomeKeyring::new();
     let fake = fake::start(Person::Unlocks);
     let name = item(APPLICATION, "a");
-    let store = open(LONG, LONG);
-    let searches = || fake.state.searches.load(Ordering::SeqCst);
-    let locked = first_read(&*store, &name, Interaction::Forbidden);
-    assert_eq!(locked.expect_err("locked").kind, StoreErrorKind::Locked);
-    // In the same breath as for the lock, which asks nobody.
-    assert_eq!(
-        (searches(), fake.state.shown.load(Ordering::SeqCst)),
-        (1, 0)
-    );
-    let found = first_read(&*store, &name, Interaction::Allowed);
-    assert!(found.expect("unlocked").is_empty());
-    assert_eq!(
-        (searches(), fake.state.shown.load(Ordering::SeqCst)),
-        (2, 1)
-    );
-    // Open from the beginning: once, and that is made use of.
-    let found = first_read(&*open(LONG, LONG), &name, Interaction::Forbidden);
-    assert!(found.expect("open").is_empty());
-    assert_eq!(searches(), 3);
-    // Locked again, and another connection asks a person at once.
-    fake.state.locked.store(true, Ordering::SeqCst);
+    let asked = || {
+        let (searches, shown) = (&fake.state.searches, &fake.state.shown);
+        (
+            searches.load(Ordering::SeqCst),
+            shown.load(Ordering::SeqCst),
+        )
+    };
     let found = first_read(&*open(LONG, LONG), &name, Interaction::Allowed);
     assert!(found.expect("unlocked").is_empty());
-    assert_eq!(
-        (searches(), fake.state.shown.load(Ordering::SeqCst)),
-        (5, 2)
-    );
+    assert_eq!(asked(), (1, 1));
+    // Open from the beginning.
+    let found = first_read(&*open(LONG, LONG), &name, Interaction::Forbidden);
+    assert!(found.expect("open").is_empty());
+    assert_eq!(asked(), (2, 1));
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub(super) struct Bus(pub(super) RefCell<Wire>);
 /// What is known of the service once it was reached, and what it was asked.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// The process that answers.
-    pub(super) process: Option<u32>,
+    /// Which process answers.
+    pub(super) process: Asked,
     /// Whether the default collection is locked.
     pub(super) lock: Option<Asked>,
     /// The session that it was asked to open.
@@ -89,32 +89,31 @@ impl Bus {
         let wire = Wire::connect(deadline).map_err(missing)?;
         let bus = Self(RefCell::new(wire));
         let hello = to_bus("Hello", &())?;
-        // These start no service.
-        let first = [
-            quietly(PATH, SERVICE, "ReadAlias", &("default",))?,
-            to_bus("GetConnectionUnixProcessID", &(NAME,))?,
-        ];
-        let [alias, process] = first.each_ref();
-        let (answers, pair) = bus.ask_meanwhile([&hello, alias, process], KeyPair::generate);
-        let [hello, alias, process] = answers;
+        // This starts no service.
+        let first = quietly(PATH, SERVICE, "ReadAlias", &("default",))?;
+        let (answers, pair) = bus.ask_meanwhile([&hello, &first], KeyPair::generate);
+        let [hello, mut alias] = answers;
         hello.map_err(missing)?;
-        let [alias, process] = match &alias {
-            Err(error) if kind_of(error) == StoreErrorKind::Missing => {
-                bus.start_service()?;
-                bus.ask_all(first.each_ref())
-            }
-            _ => [alias, process],
-        };
+        if let Err(error) = &alias
+            && kind_of(error) == StoreErrorKind::Missing
+        {
+            bus.start_service()?;
+            [alias] = bus.ask_all([&first]);
+        }
         let session = session_with(&pair)?;
-        let (lock, call) = match read_collection(&alias?)? {
+        let process = to_bus("GetConnectionUnixProcessID", &(NAME,))?;
+        let (lock, call, process) = match read_collection(&alias?)? {
             Some(collection) => {
-                let [lock, call] = bus.send([&lock_of(&collection)?, &session]);
-                (Some(Asked(lock)), Some(call))
+                let [lock, call, process] = bus.send([&lock_of(&collection)?, &session, &process]);
+                (Some(Asked(lock)), Some(call), process)
             }
-            None => (None, None),
+            None => {
+                let [process] = bus.send([&process]);
+                (None, None, process)
+            }
         };
         let service = Service {
-            process: process.ok().and_then(|answer| read(&answer).ok()),
+            process: Asked(process),
             lock,
             opening: Opening {
                 pair,
@@ -136,6 +135,12 @@ impl Bus {
         Ok(())
     }
 
+    /// The process that the answer names, if it does.
+    pub(super) fn process(&self, Asked(process): Asked) -> Option<u32> {
+        let [process] = self.answers([process]);
+        read(&process.ok()?).ok()
+    }
+
     /// Whether the answer says that the collection is open.
     pub(super) fn says_open(&self, Asked(lock): Asked) -> bool {
         let [locked] = self.answers([lock]);
@@ -143,7 +148,8 @@ impl Bus {
         locked.is_ok_and(is_unlocked)
     }
 
-    /// Has the service find items by attributes, in all collections.
+    /// Finds items by attributes, in all collections. The answer is waited for by
+    /// [`Bus::found`].
     pub(super) fn search(&self, attributes: &HashMap<&str, &str>) -> Result<Asked, BusError> {
         let [search] = self.send([&to_service(PATH, SERVICE, "SearchItems", &(attributes,))?]);
         Ok(Asked(search))
@@ -440,11 +446,6 @@ pub(super) fn provider(process: Option<u32>) -> String {
         }
         _ => NAME.to_owned(),
     }
-}
-
-/// Whether this process is a gnome-keyring.
-pub(super) fn is_gnome_keyring(process: u32) -> bool {
-    program(process).as_deref() == Some(GNOME_KEYRING)
 }
 
 /// What the kernel calls it, which cuts names at 15 characters.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zbus::zvariant::OwnedObjectPath;
 
-use super::bus::{self, Asked, Bus, Found, Opening, is_gnome_keyring, provider};
+use super::bus::{self, Asked, Bus, Found, Opening, provider};
 use super::error::BusError;
 use super::session::{Sealed, Session};
 use crate::clock::{Clock, SystemClock};
@@ -58,8 +58,8 @@ struct Connection {
     lock: Cell<Option<Asked>>,
     /// When the default collection was found open, until that was made use of.
     found_open: Cell<Option<Duration>>,
-    /// A search that the service was asked for before that was known.
-    begun: Cell<Option<Asked>>,
+    /// The question which process answers, as long as its answer was not read.
+    process: Cell<Option<Asked>>,
     mark: ForkMark,
 }
 
@@ -80,14 +80,13 @@ impl SecretServiceStore {
 
     fn connect(&self) -> Result<Connection, BusError> {
         let (bus, service) = Bus::connect(self.deadline)?;
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = service.process;
         Ok(Connection {
             bus,
             opening: service.opening,
             session: OnceCell::new(),
             lock: Cell::new(service.lock),
             found_open: Cell::new(None),
-            begun: Cell::new(None),
+            process: Cell::new(Some(service.process)),
             mark: ForkMark::here(),
         })
     }
@@ -135,8 +134,18 @@ impl SecretServiceStore {
                     tracing::debug!(%error, "connecting to the secret service again");
                     *slot = None;
                 }
-                result => return result,
+                result => {
+                    self.learn_process(connection);
+                    return result;
+                }
             }
+        }
+    }
+
+    fn learn_process(&self, connection: &Connection) {
+        if let Some(asked) = connection.process.take() {
+            let process = connection.bus.process(asked);
+            *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
         }
     }
 }
@@ -183,8 +192,7 @@ impl SecretStore for SecretServiceStore {
         self.with_connection("get", |connection| connection.get(&attributes(item)))
     }
 
-    /// The search is on its way when the lock is looked at, where a search of
-    /// what is locked asks nobody.
+    /// The session takes the service the longest, which was asked for already.
     fn unlock_and_get(
         &self,
         item: &ItemName,
@@ -192,18 +200,13 @@ impl SecretStore for SecretServiceStore {
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Vec<SecretBytes>, StoreError> {
         let patience = self.patience(interaction);
-        let attributes = attributes(item);
         let mut meanwhile = Some(meanwhile);
         self.with_connection("get", |connection| {
-            let process = *self.process.lock().unwrap_or_else(PoisonError::into_inner);
-            if process.is_some_and(is_gnome_keyring) {
-                connection.begin_search(&attributes);
-            }
             if let Some(work) = meanwhile.take() {
                 bus::meanwhile(work);
             }
             connection.unlock(patience)?;
-            connection.get(&attributes)
+            connection.get(&attributes(item))
         })
     }
 
@@ -259,19 +262,8 @@ impl SecretStore for SecretServiceStore {
 }
 
 impl Connection {
-    /// Asks for a search in the same breath as for the lock, as long as that was
-    /// not answered.
-    fn begin_search(&self, attributes: &HashMap<&str, &str>) {
-        if let Some(lock) = self.lock.take() {
-            self.lock.set(Some(lock));
-            self.begun.set(self.bus.search(attributes).ok());
-        }
-    }
-
     fn unlock(&self, patience: Option<Duration>) -> Result<(), StoreError> {
         if !self.is_known_open() {
-            // What was found then says nothing.
-            self.begun.take();
             self.ensure_open(patience, "unlock")?;
         }
         self.found_open.set(Some(SystemClock.since_boot()));
@@ -312,10 +304,7 @@ impl Connection {
 
     /// Searches, with the session that what is found is read or written in.
     fn search(&self, attributes: &HashMap<&str, &str>) -> Result<(&Session, Found), BusError> {
-        let search = match self.begun.take() {
-            Some(begun) => begun,
-            None => self.bus.search(attributes)?,
-        };
+        let search = self.bus.search(attributes)?;
         let session = match self.session.get() {
             Some(session) => session,
             None => {
