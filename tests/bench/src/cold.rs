@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use vault_core::platform::store::StoreKind;
 
 use crate::agent::OidcAgent;
-use crate::place::{Place, Server, beside};
+use crate::place::{Place, Server, installed};
 use crate::table::{Row, Table, Unit};
 use crate::{Result, measure};
 
@@ -21,10 +21,10 @@ pub fn measure(table: &mut Table) -> Result<()> {
     let files = Place::new(StoreKind::EncryptedFile)?;
     files.log_in(&mut server, "default")?;
     keep_with_secret_tool()?;
-    run(Command::new(beside("keyring_entry")?).arg("fake-refresh-token"))?;
+    run(Command::new(installed("keyring_entry")?).arg("fake-refresh-token"))?;
     let agent = OidcAgent::start()?;
-    let nothing = beside("nothing")?;
-    let keyring = beside("keyring_entry")?;
+    let nothing = installed("nothing")?;
+    let keyring = installed("keyring_entry")?;
     let remembered = || {
         let mut command = place.vault_cli(&["token"]);
         command.env("VAULT_REMEMBER", "10min");

@@ -9,7 +9,7 @@ use std::process::Command;
 use vault_core::platform::store::StoreKind;
 
 use crate::Result;
-use crate::place::{Place, Server, beside, program};
+use crate::place::{Place, Server, beside, installed};
 use crate::table::{Row, Table, Unit};
 
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json");
@@ -57,10 +57,7 @@ pub fn measure(table: &mut Table) -> Result<()> {
         ),
         (
             "cold `vault-cli token`, encrypted file",
-            count(
-                &place.command(&program("VAULT_BENCH_CLI")?, &["token"]),
-                None,
-            )?,
+            count(&place.command(&installed("vault-cli")?, &["token"]), None)?,
         ),
     ]);
     let kept = std::fs::read_to_string(KEPT).unwrap_or_else(|_| "{}".to_owned());

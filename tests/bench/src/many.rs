@@ -8,7 +8,7 @@ use vault_core::RefreshToken;
 use vault_core::enrolment::Import;
 use vault_core::platform::store::StoreKind;
 
-use crate::place::{Place, Server, beside, program};
+use crate::place::{Place, Server, beside, installed};
 use crate::table::{Row, Table, Unit};
 use crate::{Result, measure};
 
@@ -70,14 +70,14 @@ fn profiles(
 }
 
 fn size(table: &mut Table) -> Result<()> {
-    let size = std::fs::metadata(program("VAULT_BENCH_CLI")?)?.len();
+    let size = std::fs::metadata(installed("vault-cli")?)?.len();
     table.add(Row::new("size of `vault-cli`", Unit::Megabytes, size as f64 / 1e6).at_most(8.0));
     Ok(())
 }
 
 fn memory(table: &mut Table, place: &Place) -> Result<()> {
     let ours = peak(&place.vault_cli(&["token", "--profile", "memory"]))?;
-    let nothing = peak(&Command::new(beside("nothing")?))?;
+    let nothing = peak(&Command::new(installed("nothing")?))?;
     let row = Row::new("peak memory of `vault-cli token`", Unit::Megabytes, ours);
     table.add(
         row.beside("a program that does nothing", nothing)

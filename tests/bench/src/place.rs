@@ -74,6 +74,11 @@ pub fn program(variable: &str) -> Result<PathBuf> {
     Ok(path.into())
 }
 
+/// A program as it is installed.
+pub fn installed(name: &str) -> Result<PathBuf> {
+    Ok(program("VAULT_BENCH_INSTALLED")?.join(name))
+}
+
 /// A program that lies beside this one.
 pub fn beside(name: &str) -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(name))
@@ -108,7 +113,7 @@ impl Place {
 
     /// `vault-cli`, in this place.
     pub fn vault_cli(&self, arguments: &[&str]) -> Command {
-        self.command(&program("VAULT_BENCH_CLI").unwrap_or_default(), arguments)
+        self.command(&installed("vault-cli").unwrap_or_default(), arguments)
     }
 
     /// The same with another build of it.
