@@ -42,8 +42,8 @@ pub(super) struct Bus(pub(super) RefCell<Wire>);
 /// What is known of the service once it was reached, and what it was asked.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// Which process answers.
-    pub(super) process: Asked,
+    /// The process that answers.
+    pub(super) process: Option<u32>,
     /// Whether the default collection is locked.
     pub(super) lock: Option<Asked>,
     /// The session that it was asked to open.
@@ -101,19 +101,16 @@ impl Bus {
             [alias] = bus.ask_all([&first]);
         }
         let session = session_with(&pair)?;
-        let process = to_bus("GetConnectionUnixProcessID", &(NAME,))?;
-        let (lock, call, process) = match read_collection(&alias?)? {
+        let (lock, call) = match read_collection(&alias?)? {
             Some(collection) => {
-                let [lock, call, process] = bus.send([&lock_of(&collection)?, &session, &process]);
-                (Some(Asked(lock)), Some(call), process)
+                let [lock, call] = bus.send([&lock_of(&collection)?, &session]);
+                (Some(Asked(lock)), Some(call))
             }
-            None => {
-                let [process] = bus.send([&process]);
-                (None, None, process)
-            }
+            None => (None, None),
         };
         let service = Service {
-            process: Asked(process),
+            // The bus answers while the service works on the session.
+            process: bus.ask_bus("GetConnectionUnixProcessID", &(NAME,)).ok(),
             lock,
             opening: Opening {
                 pair,
@@ -133,12 +130,6 @@ impl Bus {
         }
         let _started: u32 = self.ask_bus("StartServiceByName", &(NAME, 0_u32))?;
         Ok(())
-    }
-
-    /// The process that the answer names, if it does.
-    pub(super) fn process(&self, Asked(process): Asked) -> Option<u32> {
-        let [process] = self.answers([process]);
-        read(&process.ok()?).ok()
     }
 
     /// Whether the answer says that the collection is open.

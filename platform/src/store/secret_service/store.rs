@@ -58,8 +58,6 @@ struct Connection {
     lock: Cell<Option<Asked>>,
     /// When the default collection was found open, until that was made use of.
     found_open: Cell<Option<Duration>>,
-    /// The question which process answers, as long as its answer was not read.
-    process: Cell<Option<Asked>>,
     mark: ForkMark,
 }
 
@@ -80,13 +78,13 @@ impl SecretServiceStore {
 
     fn connect(&self) -> Result<Connection, BusError> {
         let (bus, service) = Bus::connect(self.deadline)?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = service.process;
         Ok(Connection {
             bus,
             opening: service.opening,
             session: OnceCell::new(),
             lock: Cell::new(service.lock),
             found_open: Cell::new(None),
-            process: Cell::new(Some(service.process)),
             mark: ForkMark::here(),
         })
     }
@@ -134,18 +132,8 @@ impl SecretServiceStore {
                     tracing::debug!(%error, "connecting to the secret service again");
                     *slot = None;
                 }
-                result => {
-                    self.learn_process(connection);
-                    return result;
-                }
+                result => return result,
             }
-        }
-    }
-
-    fn learn_process(&self, connection: &Connection) {
-        if let Some(asked) = connection.process.take() {
-            let process = connection.bus.process(asked);
-            *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
         }
     }
 }
