@@ -78,7 +78,8 @@ impl Profile {
     /// Counts a token that was read, and tells if another process made it.
     pub(crate) fn has_read(&self, token: &CachedToken) {
         count(&self.counts.from_file);
-        if *lock(&self.made) != Some(Fingerprint::of(token.token.expose())) {
+        let made = *lock(&self.made);
+        if made.is_none_or(|made| made != Fingerprint::of(token.token.expose())) {
             if let Some(storage) = &*lock(&self.storage) {
                 storage.shared.count_adoption();
             }

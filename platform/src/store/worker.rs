@@ -188,7 +188,9 @@ impl StoreWorker {
 
 const PANICKED: &str = "the store panicked";
 
-/// Makes a call; nothing if it panicked.
+/// Makes a call; nothing if it panicked. What it left on the stack can be wiped
+/// then.
+#[inline(never)]
 fn guarded<T>(store: &dyn SecretStore, call: impl FnOnce(&dyn SecretStore) -> T) -> Option<T> {
     let call = || {
         fault::point("store:called");

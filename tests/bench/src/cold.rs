@@ -11,8 +11,8 @@ use crate::place::{Place, Server, installed};
 use crate::table::{Row, Table, Unit};
 use crate::{Result, measure};
 
-const ROUNDS: usize = 41;
-const ROUNDS_AT_ONCE: usize = 21;
+const ROUNDS: usize = 201;
+const ROUNDS_AT_ONCE: usize = 41;
 
 pub fn measure(table: &mut Table) -> Result<()> {
     let mut server = Server::start(&[])?;

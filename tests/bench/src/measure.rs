@@ -4,6 +4,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use vault_core::platform::random;
+
 use crate::Result;
 
 /// The middle one; of an even number the upper.
@@ -41,7 +43,8 @@ pub fn processes(
     let mut taken = vec![Vec::new(); contenders.len()];
     let mut printed = vec![None; contenders.len()];
     for round in 0..=rounds {
-        for (index, command) in contenders.iter().enumerate() {
+        for index in any_order(contenders.len()) {
+            let command = contenders[index];
             let mut commands: Vec<Command> = (0..at_once).map(|_| command()).collect();
             let began = Instant::now();
             let children = commands.iter_mut().map(start).collect::<Result<Vec<_>>>()?;
@@ -66,6 +69,14 @@ pub fn processes(
         }
     }
     Ok(taken.into_iter().map(median).collect())
+}
+
+/// Another order in each round: what one contender leaves behind, such as a daemon whose code is in
+/// the processor's caches, is not always the same one's gain.
+fn any_order(contenders: usize) -> Vec<usize> {
+    let mut order: Vec<_> = (0..contenders).collect();
+    order.sort_by_cached_key(|_| random::bytes::<8>());
+    order
 }
 
 /// A token is one word; the rest of a table's lines may tell how long ago something was.

@@ -176,11 +176,10 @@ impl Profile {
             self.learnt.recall_clock(record.server_clock());
         }
         self.remember(storage, version, &record);
-        let refresh = fingerprint(&key.key, record.refresh_token.expose());
         let mark = storage.mark()?.filter(|mark| {
             mark.login == key.login
                 && mark.generation == record.generation
-                && mark.refresh == refresh
+                && mark.refresh == fingerprint(&key.key, record.refresh_token.expose())
         });
         Ok(Some(Look::Login(Box::new(LookedLogin {
             key: key.clone(),
