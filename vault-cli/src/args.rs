@@ -407,6 +407,11 @@ mod tests {
         }
     }
 
+    fn arguments(line: &str) -> Vec<OsString> {
+        let words = std::iter::once("vault-cli").chain(line.split(' '));
+        words.map(OsString::from).collect()
+    }
+
     #[test]
     fn the_shorter_ways_read_what_the_whole_program_reads() {
         for line in [
@@ -417,8 +422,7 @@ mod tests {
             "token --dpop-url https://api.example/ --dpop-method POST --dpop-nonce -n",
             "token --store memory --state-dir /s --remember 1min -q",
         ] {
-            let words = std::iter::once("vault-cli").chain(line.split(' '));
-            let arguments: Vec<_> = words.map(OsString::from).collect();
+            let arguments = arguments(line);
             let whole = Arguments::read_as(Arguments::command(), &arguments).expect(line);
             let shortest = Arguments::read_token(&arguments).expect(line);
             let shorter = Arguments::read_as(Arguments::program_of(&arguments), &arguments);
@@ -433,8 +437,7 @@ mod tests {
             "token --quiet --verbose",
             "tokens",
         ] {
-            let words = std::iter::once("vault-cli").chain(line.split(' '));
-            let arguments: Vec<_> = words.map(OsString::from).collect();
+            let arguments = arguments(line);
             assert!(Arguments::read_token(&arguments).is_none(), "{line}");
         }
     }
