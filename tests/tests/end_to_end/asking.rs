@@ -8,14 +8,12 @@ use std::sync::{Arc, Barrier, LazyLock};
 
 use vault_core::Session;
 use vault_core::fault;
-use vault_core::platform::secret::SecretBytes;
+use vault_core::platform::store::StoreKind;
 use vault_core::platform::store::memory::MemoryStore;
-use vault_core::platform::store::{
-    Capabilities, Interaction, ItemName, SecretStore, StoreError, StoreKind,
-};
 use vault_core::refresh::policy::RotationPolicy;
 use vault_tests::server::ServerConfig;
 
+use crate::hooked::Hooked;
 use crate::scene::{LONG, Scene, wait_until};
 
 const PROGRAMS: usize = 8;
@@ -24,50 +22,16 @@ static ITEMS: LazyLock<MemoryStore> = LazyLock::new(MemoryStore::new);
 static ARE_COLD: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// A Secret Service that answers the first of the cold programs when all the
-/// others have come, to ask it, too, or to wait for what that one is told.
-#[derive(Debug)]
-struct Slow;
-
-impl SecretStore for Slow {
-    fn kind(&self) -> StoreKind {
-        StoreKind::SecretService
-    }
-
-    fn provider(&self) -> String {
-        "slow".to_owned()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        ITEMS.capabilities()
-    }
-
-    fn unlock(&self, _interaction: Interaction) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
-        if ARE_COLD.load(Ordering::SeqCst) {
-            ASKED.fetch_add(1, Ordering::SeqCst);
-            wait_until("all are there", || {
-                let passed = fault::passed();
-                let waiting = passed.iter().filter(|point| *point == "ask:waiting");
-                waiting.count() + ASKED.load(Ordering::SeqCst) >= PROGRAMS
-            });
-        }
-        ITEMS.get(item)
-    }
-
-    fn set(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), StoreError> {
-        ITEMS.set(item, secret)
-    }
-
-    fn delete(&self, item: &ItemName) -> Result<(), StoreError> {
-        ITEMS.delete(item)
-    }
-
-    fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
-        ITEMS.list(application)
+/// Holds the first of the cold programs until all the others have come, to ask
+/// the store, too, or to wait for what that one is told.
+fn wait_for_the_others() {
+    if ARE_COLD.load(Ordering::SeqCst) {
+        ASKED.fetch_add(1, Ordering::SeqCst);
+        wait_until("all are there", || {
+            let passed = fault::passed();
+            let waiting = passed.iter().filter(|point| *point == "ask:waiting");
+            waiting.count() + ASKED.load(Ordering::SeqCst) >= PROGRAMS
+        });
     }
 }
 
@@ -83,7 +47,13 @@ fn session(scene: &Scene) -> Session {
 fn eight_cold_programs() {
     let faults = std::io::stdin().lines().map(Result::unwrap);
     faults.for_each(|fault| fault::inject(&fault));
-    fault::stand_in(StoreKind::SecretService, |_| Ok(Arc::new(Slow)));
+    fault::stand_in(StoreKind::SecretService, |_| {
+        Ok(Arc::new(Hooked {
+            kind: StoreKind::SecretService,
+            items: &ITEMS,
+            before_get: wait_for_the_others,
+        }))
+    });
     let config = ServerConfig {
         access_token_lifetime: 20 * LONG,
         ..ServerConfig::default()

@@ -26,6 +26,8 @@ mod dpop;
 mod endings;
 #[cfg(target_os = "linux")]
 mod history;
+#[cfg(target_os = "linux")]
+mod hooked;
 mod keyring;
 #[cfg(target_os = "linux")]
 mod locks;

@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use vault_core::fault;
 use vault_core::platform::clock::ManualClock;
-use vault_core::platform::secret::SecretBytes;
+use vault_core::platform::store::StoreKind;
 use vault_core::platform::store::memory::MemoryStore;
-use vault_core::platform::store::{
-    Capabilities, Interaction, ItemName, SecretStore, StoreError, StoreKind,
-};
 use vault_core::refresh::policy::RotationPolicy;
 use vault_tests::server::ServerConfig;
 
+use super::hooked::Hooked;
 use super::scene::Scene;
 
 /// One that no other test has.
@@ -26,49 +24,21 @@ static ITEMS: LazyLock<MemoryStore> = LazyLock::new(MemoryStore::new);
 static CLOCK: LazyLock<ManualClock> = LazyLock::new(ManualClock::new);
 static ASKS: AtomicBool = AtomicBool::new(false);
 
-#[derive(Debug)]
-struct Asking;
-
-impl SecretStore for Asking {
-    fn kind(&self) -> StoreKind {
-        KIND
-    }
-
-    fn provider(&self) -> String {
-        "asking".to_owned()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        ITEMS.capabilities()
-    }
-
-    fn unlock(&self, _interaction: Interaction) -> Result<(), StoreError> {
-        if ASKS.swap(false, Ordering::SeqCst) {
-            CLOCK.advance(LIFE);
-        }
-        Ok(())
-    }
-
-    fn get(&self, item: &ItemName) -> Result<Vec<SecretBytes>, StoreError> {
-        ITEMS.get(item)
-    }
-
-    fn set(&self, item: &ItemName, secret: &SecretBytes) -> Result<(), StoreError> {
-        ITEMS.set(item, secret)
-    }
-
-    fn delete(&self, item: &ItemName) -> Result<(), StoreError> {
-        ITEMS.delete(item)
-    }
-
-    fn list(&self, application: &str) -> Result<Vec<ItemName>, StoreError> {
-        ITEMS.list(application)
+fn ask() {
+    if ASKS.swap(false, Ordering::SeqCst) {
+        CLOCK.advance(LIFE);
     }
 }
 
 #[test]
 fn a_token_that_expires_while_a_person_is_asked_is_not_given() {
-    fault::stand_in(KIND, |_| Ok(Arc::new(Asking)));
+    fault::stand_in(KIND, |_| {
+        Ok(Arc::new(Hooked {
+            kind: KIND,
+            items: &ITEMS,
+            before_get: ask,
+        }))
+    });
     let config = ServerConfig {
         access_token_lifetime: LIFE,
         ..ServerConfig::default()
