@@ -128,6 +128,8 @@ async fn act(shared: Arc<Shared>, incoming: Incoming) -> Outgoing {
     } else {
         None
     };
+    // Before it takes a fault: whoever sees that none is left sees who met it.
+    let in_flight = refresh.is_some().then(|| InFlight::enter(&shared));
     let (fault, latency) = {
         let mut inner = shared.inner();
         inner.counts.requests.count(endpoint);
@@ -135,7 +137,6 @@ async fn act(shared: Arc<Shared>, incoming: Incoming) -> Outgoing {
         inner.counts.faults_served += u64::from(fault.is_some());
         (fault, inner.config.latency)
     };
-    let in_flight = refresh.is_some().then(|| InFlight::enter(&shared));
     wait(latency).await;
     shared.holds.pass(endpoint, Stage::Arrived).await;
 
