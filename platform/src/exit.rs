@@ -33,6 +33,14 @@ pub fn is_ignored(signal: i32) -> bool {
     sys::is_ignored(signal)
 }
 
+/// Has a write to a pipe that nobody reads fail instead of ending the process,
+/// as Rust's standard library does before `main`. Where that is left out, call it
+/// before there are other threads.
+#[cfg(unix)]
+pub fn ignore_closed_pipes() {
+    sys::ignore(libc::SIGPIPE);
+}
+
 /// Gives this process's id.
 #[must_use]
 pub fn process_id() -> u32 {

@@ -86,6 +86,15 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     }
 }
 
+/// Has a signal be ignored.
+#[cfg(unix)]
+pub(crate) fn ignore(signal: i32) {
+    // SAFETY: no handler runs, so none can do what is forbidden to one.
+    unsafe {
+        libc::signal(signal, libc::SIG_IGN);
+    }
+}
+
 #[cfg(unix)]
 pub(crate) use fork::{forget_lock, remember_lock};
 

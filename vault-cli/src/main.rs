@@ -3,6 +3,8 @@
 //! The program speaks to people and scripts; what it does is done by
 //! `vault-core`. It alone reads the environment, prompts and prints.
 
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
+
 mod args;
 mod choice;
 mod claims;
@@ -19,6 +21,8 @@ mod program;
 mod qr;
 mod signals;
 mod spinner;
+#[cfg(all(target_os = "linux", target_env = "gnu", not(test)))]
+mod sys;
 mod table;
 mod terminal;
 mod times;
@@ -31,6 +35,7 @@ use vault_core::ZeroizingAllocator;
 #[global_allocator]
 static ALLOCATOR: ZeroizingAllocator = ZeroizingAllocator::new();
 
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(test))))]
 fn main() -> std::process::ExitCode {
-    program::run()
+    program::run().into()
 }

@@ -1,7 +1,6 @@
 //! From the arguments to the exit code.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -23,7 +22,7 @@ use crate::signals;
 const REST: Duration = Duration::from_secs(1);
 
 /// Runs the program.
-pub(crate) fn run() -> ExitCode {
+pub(crate) fn run() -> Exit {
     // First of all: nothing has been read yet.
     let hardened = vault_core::platform::harden::forbid_core_dumps();
     let mut arguments: Vec<_> = std::env::args_os().collect();
@@ -41,7 +40,7 @@ pub(crate) fn run() -> ExitCode {
     }
     let mut parsed = match Arguments::read(&arguments) {
         Ok(parsed) => parsed,
-        Err(error) => return refuse(&error, &arguments).into(),
+        Err(error) => return refuse(&error, &arguments),
     };
     let chosen = match parsed.command.is_about_a_profile() {
         true => choice::apply(&mut parsed.options),
@@ -76,7 +75,7 @@ pub(crate) fn run() -> ExitCode {
     vault_core::exit::rest(REST);
     vault_core::platform::secret::wipe_stack();
     signals::obey();
-    exit.into()
+    exit
 }
 
 /// Tells what is wrong with the command line, or the help that was asked for.

@@ -300,11 +300,7 @@ impl Storage {
     /// lock of another folder would guard nothing. A folder that was wiped and
     /// made again at the recorded path takes over by itself.
     pub(crate) fn check_folder(&self, key: &KeyItem) -> Result<()> {
-        let Some(recorded) = &key.path else {
-            return Ok(());
-        };
-        let path = self.folder.path().map(path_text);
-        if path.as_ref() != Some(recorded) {
+        if let Some(recorded) = self.kept_elsewhere(key) {
             return Err(Error::new(
                 ErrorKind::KeptElsewhere,
                 format!("the login is kept in another folder: {recorded}"),
@@ -312,11 +308,19 @@ impl Storage {
         }
         // Without the lock nothing may be written over: another process may be
         // pinning the profile to another store.
-        if self.folder_mark()?.is_none() {
+        if key.path.is_some() && self.folder_mark()?.is_none() {
             let mark = FolderMark::new(key.folder, self.kind());
             self.folder.create_new(FOLDER, mark.write().expose())?;
         }
         Ok(())
+    }
+
+    /// The path of the folder that the login is kept in, if that is another.
+    fn kept_elsewhere<'a>(&self, key: &'a KeyItem) -> Option<&'a String> {
+        let here = self.folder.path().map(path_text);
+        key.path
+            .as_ref()
+            .filter(|path| Some(*path) != here.as_ref())
     }
 
     /// Makes the folder the one that the key item names. Wants the lock.

@@ -51,6 +51,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use zeroize::Zeroize;
+
 use crate::caseless;
 use crate::fault;
 use crate::random;
@@ -253,15 +255,17 @@ impl StateFolder {
         // One byte more than the limit tells a file that is too long.
         let mut contents =
             SecretBuffer::with_capacity(limit.saturating_add(1), expected.saturating_add(1));
-        let mut chunk = zeroize::Zeroizing::new([0_u8; 4096]);
+        let mut chunk = [0_u8; 4096];
         loop {
-            let length = match file.read(&mut chunk[..]) {
+            let read = match file.read(&mut chunk) {
                 Ok(0) => break,
-                Ok(length) => length,
+                Ok(length) => &mut chunk[..length],
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(failed(error)),
             };
-            if contents.push(&chunk[..length]).is_err() || contents.as_slice().len() > limit {
+            let pushed = contents.push(read);
+            read.zeroize();
+            if pushed.is_err() || contents.as_slice().len() > limit {
                 return Err(FolderError::TooLarge { path, limit });
             }
         }

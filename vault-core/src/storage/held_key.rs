@@ -28,7 +28,8 @@ impl Storage {
         if !self.is_slow() {
             return None;
         }
-        self.readable_key(&held::held(&self.held_name()?)?)
+        let item = KeyItem::read(&held::held(&self.held_name()?)?).ok()?;
+        self.kept_elsewhere(&item).is_none().then_some(item)
     }
 
     /// Reads a key item that did not come from the store; nothing if it can't be

@@ -28,23 +28,27 @@ fn folders_below(root: &Path) -> BTreeSet<PathBuf> {
         .collect()
 }
 
+/// A command as a shell's script starts it, whose arguments it is.
+fn in_shell(command: &Command, script: &str) -> Command {
+    let mut shell = Command::new("sh");
+    let set = command.get_envs();
+    shell
+        .args(["-c", script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(set.filter_map(|(name, value)| Some((name, value?))));
+    shell
+}
+
 #[test]
 fn everything_is_private_whatever_the_umask() {
     let server = AuthorizationServer::start(ServerConfig::default());
     for umask in ["000", "077", "002"] {
         let sandbox = Sandbox::new();
         let under = |arguments: &[&str], input: &str| -> Output {
-            let program = sandbox.command(arguments);
-            let mut shell = Command::new("sh");
-            shell
-                .args(["-c", "umask \"$0\" && exec \"$@\"", umask])
-                .arg(program.get_program())
-                .args(program.get_args())
-                .env_clear();
-            for (name, value) in program.get_envs() {
-                shell.env(name, value.unwrap_or_default());
-            }
-            feed(shell, input)
+            let script = format!("umask {umask} && exec \"$@\"");
+            feed(in_shell(&sandbox.command(arguments), &script), input)
         };
         let token = server.issue_login().refresh_token;
         let import = [
@@ -68,6 +72,28 @@ fn everything_is_private_whatever_the_umask() {
         for folder in folders_below(&sandbox.state()) {
             assert_eq!(mode(&folder), 0o700, "umask {umask}: {}", folder.display());
         }
+    }
+}
+
+#[test]
+fn a_standard_stream_that_is_closed_is_not_taken_for_a_file() {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    let token = vault_cli(&sandbox, &["token"]).stdout;
+    let has_it = |file: &PathBuf| {
+        let contents = std::fs::read(file).unwrap();
+        contents
+            .windows(token.len())
+            .any(|part| part == token.as_bytes())
+    };
+    // With the first two closed, the file that processes share would be the second.
+    for closed in ["<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"] {
+        let script = format!("exec \"$@\" {closed}");
+        let done = feed(in_shell(&sandbox.command(&["token"]), &script), "");
+        assert_eq!(done.code(), Some(0), "{closed}: {done:?}");
+        let with_it: Vec<_> = below(&sandbox.state()).into_iter().filter(has_it).collect();
+        assert!(with_it.is_empty(), "{closed}: {with_it:?}");
     }
 }
 
@@ -357,17 +383,7 @@ fn a_user_may_have_more_profiles_than_a_process_may_have_files_open() {
     }
     let listed = vault_cli(&sandbox, &["list", "--json"]);
     let command = sandbox.command(&["list", "--json"]);
-    let mut limited = Command::new("sh");
-    limited
-        .args(["-c", "ulimit -n 48 && exec \"$0\" \"$@\""])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear()
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
+    let limited = in_shell(&command, "ulimit -n 48 && exec \"$@\"");
     let limited = feed(limited, "");
     for output in [listed, limited] {
         assert_eq!(output.code(), Some(0), "{output:?}");
