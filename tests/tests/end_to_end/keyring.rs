@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use self::desktop::{
-    Desktop, accounts, daemon_and_its_start, finished, is_locked, lock_keyring, replace_daemon,
-    server, variable,
+    Desktop, Stopped, accounts, daemon_and_its_start, finished, is_locked, lock_keyring,
+    replace_daemon, server, threads_asleep, variable,
 };
 use self::unreachable::{NO_BUS, run};
 use crate::scene::tell;
@@ -54,6 +54,25 @@ fn a_login_is_two_items_and_a_logout_leaves_none() {
     assert_eq!(left.code(), Some(0), "{left:?}");
     assert_eq!(accounts("vault-cli"), [""; 0]);
     assert_eq!(server.living_logins(), 0);
+}
+
+#[test]
+fn who_asks_once_needs_no_thread() {
+    let Some(desktop) = Desktop::new() else {
+        return;
+    };
+    let server = server(Duration::from_secs(3600));
+    desktop.log_in(&server, &[]);
+    let asking = |arguments: &[&str]| {
+        let daemon = Stopped::new();
+        let mut process = desktop.command(arguments).spawn().unwrap();
+        let threads = threads_asleep(process.id());
+        drop(daemon);
+        assert!(process.wait().unwrap().success());
+        threads
+    };
+    assert_eq!(asking(&["token"]), 1);
+    assert!(asking(&["refresh", "--force"]) > 1);
 }
 
 #[test]

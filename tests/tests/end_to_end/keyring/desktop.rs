@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use vault_tests::server::{AuthorizationServer, ServerConfig, browser};
 
 use crate::skipped::left_to_lane;
@@ -166,6 +167,40 @@ pub(super) fn daemon_and_its_start() -> (u32, u64) {
     let after_name = stat.rsplit_once(')').expect("a name").1;
     let start = after_name.split_whitespace().nth(19).expect("a start");
     (process, start.parse().unwrap())
+}
+
+/// The daemon, which answers nobody until this is dropped.
+pub(super) struct Stopped(Pid);
+
+impl Stopped {
+    pub(super) fn new() -> Self {
+        let daemon = daemon().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let daemon = daemon.expect("a daemon");
+        kill_process(daemon, Signal::STOP).unwrap();
+        Self(daemon)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill_process(self.0, Signal::CONT).ok();
+    }
+}
+
+/// How many threads a process has that waits for something.
+pub(super) fn threads_asleep(process: u32) -> usize {
+    let of_process = |name: &str| format!("/proc/{process}/{name}");
+    let is_asleep = || {
+        let stat = std::fs::read_to_string(of_process("stat")).unwrap();
+        stat.rsplit_once(')').expect("a name").1.starts_with(" S")
+    };
+    // It sleeps on its way too, but not for long.
+    let mut looks = 0;
+    while looks < 20 {
+        wait(Duration::from_millis(10));
+        looks = if is_asleep() { looks + 1 } else { 0 };
+    }
+    std::fs::read_dir(of_process("task")).unwrap().count()
 }
 
 pub(super) fn lock_keyring() {
