@@ -171,8 +171,11 @@ fn power(base: &U1024, exponent: &U192) -> U1024 {
     Number::new(base).pow(exponent).retrieve()
 }
 
-/// Reads a public number: not one of those whose powers anybody knows.
+/// Reads a public number: not one of those whose powers anybody knows. KWallet
+/// writes a zero before one that would look negative.
 fn number(bytes: &[u8]) -> Option<U1024> {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let bytes = &bytes[zeros..];
     let mut padded = [0; SIZE];
     let start = SIZE.checked_sub(bytes.len())?;
     padded[start..].copy_from_slice(bytes);
@@ -245,6 +248,14 @@ mod tests {
         }
         assert!(number(&[2]).is_some());
         assert!(number(&bytes(&last.wrapping_sub(&U1024::ONE))).is_some());
+    }
+
+    #[test]
+    fn a_key_may_be_written_with_zeros_before_it() {
+        let written = [&[0_u8][..], &[0x80; SIZE]].concat();
+        assert_eq!(number(&written), number(&written[1..]));
+        assert!(number(&written).is_some(), "as KWallet writes every second");
+        assert_eq!(number(&[0, 0, 2]), Some(U1024::from_u8(2)));
     }
 
     #[test]
