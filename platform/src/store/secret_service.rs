@@ -40,6 +40,8 @@ mod bus;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod error;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod kwallet;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod prompt;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod session;

@@ -2,10 +2,10 @@
 //! misbehaves.
 //!
 //! `VAULT_TEST_SECRET_SERVICE` names what answers on the session bus, which is
-//! one of its own: `gnome-keyring` and `keepassxc`, as `tests/lanes/with-keyring`
-//! and `tests/lanes/with-keepassxc` make it, or `nobody` for a bus where the
-//! tests put a service themselves (`tests/lanes/with-bus`). Lanes `keyring` and
-//! `keepassxc` of `tests/run`.
+//! one of its own: `gnome-keyring`, `keepassxc` and `kwallet`, as
+//! `tests/lanes/with-keyring` and its like make it, or `nobody` for a bus where
+//! the tests put a service themselves (`tests/lanes/with-bus`). Lanes `keyring`,
+//! `keepassxc` and `kwallet` of `tests/run`.
 //!
 //! The test of the real services goes through its parts in order: they lock,
 //! kill and restart the one service that they share.
@@ -59,7 +59,7 @@ fn open(state_root: &Path) -> Arc<dyn SecretStore> {
 fn the_store_works_with_a_real_service() {
     let Some(service) = Service::of_this_session().filter(|service| *service != Service::Nobody)
     else {
-        say("skipped: it is for `tests/run keyring` and `tests/run keepassxc`");
+        say("skipped: it is for `tests/run keyring keepassxc kwallet`");
         return;
     };
     // A daemon may go to the background before it has its name; a call now would
@@ -182,7 +182,7 @@ fn the_provider_is_named(service: Service, root: &Path) {
     let store = open(root);
     assert_eq!(store.provider(), "org.freedesktop.secrets");
     store.unlock(Interaction::Forbidden).expect("unlocked");
-    let named = format!("org.freedesktop.secrets ({})", service.name());
+    let named = format!("org.freedesktop.secrets ({})", service.program());
     assert_eq!(store.provider(), named);
 }
 
@@ -337,7 +337,7 @@ fn a_service_that_comes_back_locked_is_locked_not_empty(service: Service, root: 
     service.await_saved(&there);
     let before = daemon();
     service.kill();
-    if service == Service::KeePassXc {
+    if service.is_scripted() {
         service.start_locked();
     }
     // gnome-keyring: started by this very call.

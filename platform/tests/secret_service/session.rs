@@ -10,6 +10,7 @@ use vault_platform::store::ItemName;
 pub(crate) enum Service {
     GnomeKeyring,
     KeePassXc,
+    KWallet,
     /// Whom the test puts there.
     Nobody,
 }
@@ -30,7 +31,12 @@ impl Service {
     /// `None` where no lane has made a session.
     pub(crate) fn of_this_session() -> Option<Self> {
         let named = variable("VAULT_TEST_SECRET_SERVICE")?;
-        let all = [Self::GnomeKeyring, Self::KeePassXc, Self::Nobody];
+        let all = [
+            Self::GnomeKeyring,
+            Self::KeePassXc,
+            Self::KWallet,
+            Self::Nobody,
+        ];
         let found = all.into_iter().find(|service| service.name() == named);
         Some(found.unwrap_or_else(|| panic!("no service {named}")))
     }
@@ -39,14 +45,29 @@ impl Service {
         match self {
             Self::GnomeKeyring => "gnome-keyring",
             Self::KeePassXc => "keepassxc",
+            Self::KWallet => "kwallet",
             Self::Nobody => "nobody",
         }
+    }
+
+    /// The name of its program.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::KWallet => "kwalletd5",
+            other => other.name(),
+        }
+    }
+
+    /// Whether the lane's script starts and ends it, and it saves a moment after
+    /// it has answered.
+    pub(crate) fn is_scripted(self) -> bool {
+        matches!(self, Self::KeePassXc | Self::KWallet)
     }
 
     /// Kills it without a warning.
     pub(crate) fn kill(self) {
         match self {
-            Self::KeePassXc => keepassxc(&["kill"]),
+            Self::KeePassXc | Self::KWallet => script(&["kill"]),
             _ => {
                 let before = daemon().expect("a daemon");
                 signal("-KILL", before);
@@ -59,8 +80,8 @@ impl Service {
 
     /// Starts it unlocked, in the place of another one if there is one.
     pub(crate) fn start(self) {
-        if self == Self::KeePassXc {
-            return keepassxc(&["start"]);
+        if self.is_scripted() {
+            return script(&["start"]);
         }
         let before = daemon();
         let mut process = Command::new("gnome-keyring-daemon")
@@ -80,34 +101,34 @@ impl Service {
         }
     }
 
-    /// Starts KeePassXC with its database closed.
+    /// Starts it with its database or wallet closed.
     pub(crate) fn start_locked(self) {
-        assert_eq!(self, Self::KeePassXc);
-        keepassxc(&["start-locked"]);
+        assert!(self.is_scripted());
+        script(&["start-locked"]);
     }
 
     /// Ends it, and starts it unlocked.
     pub(crate) fn restart(self) {
-        if self == Self::KeePassXc {
+        if self.is_scripted() {
             self.kill();
         }
         self.start();
     }
 
     /// Waits until an item that was stored outlives a kill. gnome-keyring has it
-    /// on disk before it answers; KeePassXC saves a moment later.
+    /// on disk before it answers; the others save a moment later.
     pub(crate) fn await_saved(self, item: &ItemName) {
-        if self == Self::KeePassXc {
-            keepassxc(&["await-saved", item.account()]);
+        if self.is_scripted() {
+            script(&["await-saved", item.account()]);
         }
     }
 }
 
 /// Has the lane's script do something.
-fn keepassxc(what: &[&str]) {
-    let script = variable("VAULT_TEST_KEEPASSXC").expect("the lane's script");
-    let status = Command::new(script).args(what).status();
-    assert!(status.expect("starts").success(), "keepassxc {what:?}");
+fn script(what: &[&str]) {
+    let script = variable("VAULT_TEST_SERVICE").expect("the lane's script");
+    let status = Command::new(&script).args(what).status();
+    assert!(status.expect("starts").success(), "{script} {what:?}");
 }
 
 pub(crate) fn call_bus(arguments: &[&str]) -> Option<String> {
@@ -132,8 +153,9 @@ pub(crate) fn daemon() -> Option<u32> {
 }
 
 pub(crate) fn lock_keyring(service: Service) {
-    if service == Service::KeePassXc {
-        // It locks through a prompt, for which the caller has to stay.
+    if service.is_scripted() {
+        // KeePassXC locks through a prompt, for which the caller has to stay;
+        // KWallet only what one client sees.
         service.kill();
         return service.start_locked();
     }

@@ -1,9 +1,9 @@
-//! The program with the store that a Linux desktop has: a real gnome-keyring,
-//! and a real KeePassXC.
+//! The program with the store that a Linux desktop has: a real gnome-keyring, a
+//! real KeePassXC, and a real KWallet.
 //!
 //! Runs where `VAULT_TEST_SECRET_SERVICE` names one of them, inside a session
-//! bus of its own, as `tests/lanes/with-keyring` and `with-keepassxc` make it;
-//! lanes `keyring` and `keepassxc` of `tests/run`. All tests share the one
+//! bus of its own, as `tests/lanes/with-keyring` and its like make it; lanes
+//! `keyring`, `keepassxc` and `kwallet` of `tests/run`. All tests share the one
 //! keyring and take turns. What needs no keyring runs anywhere.
 
 #![cfg(target_os = "linux")]
@@ -23,8 +23,8 @@ mod desktop;
 mod duplicates;
 mod handover;
 mod held;
-mod keepassxc;
 mod labels;
+mod others;
 mod unreachable;
 
 #[test]

@@ -14,6 +14,7 @@ use zbus::message::{Flags, Message};
 use zbus::zvariant::{DynamicDeserialize, DynamicType, OwnedObjectPath, OwnedValue, Value};
 
 use super::error::{BusError, kind_of};
+use super::kwallet;
 use super::prompt::Answer;
 use super::session::{ALGORITHM, KeyPair, Sealed, Session};
 use super::wire::Wire;
@@ -23,9 +24,9 @@ use crate::store::StoreErrorKind;
 pub(super) const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
-const COLLECTION: &str = "org.freedesktop.Secret.Collection";
+pub(super) const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 const ITEM: &str = "org.freedesktop.Secret.Item";
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 pub(super) const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 
@@ -110,7 +111,7 @@ impl Bus {
         };
         let service = Service {
             // The bus answers while the service works on the session.
-            process: bus.ask_bus("GetConnectionUnixProcessID", &(NAME,)).ok(),
+            process: bus.process(),
             lock,
             opening: Opening {
                 pair,
@@ -118,6 +119,11 @@ impl Bus {
             },
         };
         Ok((bus, service))
+    }
+
+    /// The process that answers to the service's name.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.ask_bus("GetConnectionUnixProcessID", &(NAME,)).ok()
     }
 
     fn start_service(&self) -> Result<(), BusError> {
@@ -178,13 +184,20 @@ impl Bus {
     ///
     /// Without patience nobody is asked: what opens so is a keyring with a
     /// blank password, which is locked at each start of the service until
-    /// somebody says `Unlock`. With patience a person is asked for so long, for
+    /// somebody says `Unlock`, and an open wallet of KWallet's. With patience a person is asked for so long, for
     /// a new collection if there is none.
     pub(super) fn open(&self, patience: Option<Duration>) -> Result<bool, BusError> {
         let prompt: OwnedObjectPath = match (self.default_collection()?, patience) {
             (Some(collection), _) => {
                 let (_, prompt): (Vec<OwnedObjectPath>, OwnedObjectPath) =
-                    self.ask(PATH, SERVICE, "Unlock", &(vec![collection],))?;
+                    self.ask(PATH, SERVICE, "Unlock", &(vec![&collection],))?;
+                if patience.is_none()
+                    && prompt.as_str() != NOTHING
+                    && self.is_open_wallet(&collection)
+                {
+                    self.prompt(&prompt, kwallet::PATIENCE)?;
+                    return self.is_open();
+                }
                 prompt
             }
             (None, None) => return Ok(false),
@@ -443,7 +456,7 @@ pub(super) fn provider(process: Option<u32>) -> String {
 const GNOME_KEYRING: &str = "gnome-keyring-d";
 
 /// The name of a process's program, as far as the kernel tells.
-fn program(process: u32) -> Option<String> {
+pub(super) fn program(process: u32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
     Some(name.trim_end().to_owned())
 }

@@ -9,6 +9,15 @@
 //! strength is 80 bits, for which private numbers of 160 would do (NIST SP
 //! 800-56A, revision 2, set FA); those of 192 bits take a fifth of what numbers
 //! of the group's size would.
+//!
+//! Programs differ on numbers whose first byte is special, and would go on with
+//! another key than ours: one of 256 sessions with KWallet (5.103) failed, and a
+//! few left something else than what was written. So such numbers are not used:
+//!
+//! - a public number of ours that begins with 0xff: KWallet's arithmetic takes it
+//!   for a negative one, which may be written shorter;
+//! - an agreed secret that begins with a zero: RFC 2631 keeps it, KWallet leaves
+//!   it out.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -68,16 +77,19 @@ pub(super) struct Session {
     path: OwnedObjectPath,
     ours: KeyPair,
     theirs: U1024,
-    cipher: OnceCell<Aes128>,
+    /// Nothing, where the agreed secret can't be used.
+    cipher: OnceCell<Option<Aes128>>,
 }
 
 impl KeyPair {
     pub(super) fn generate() -> Self {
-        let random = Zeroizing::new(random::bytes::<24>());
-        let private = Zeroizing::new(U192::from_be_slice(&*random));
-        Self {
-            public: power(&U1024::from_u8(2), &private),
-            private,
+        loop {
+            let random = Zeroizing::new(random::bytes::<24>());
+            let private = Zeroizing::new(U192::from_be_slice(&*random));
+            let public = power(&U1024::from_u8(2), &private);
+            if !may_look_negative(&public) {
+                return Self { private, public };
+            }
         }
     }
 
@@ -115,21 +127,29 @@ impl Session {
 
     /// Derives the key, if that was not done yet.
     pub(super) fn derive(&self) {
-        self.cipher();
+        // What fails is told when the key is used.
+        self.cipher().ok();
     }
 
-    fn cipher(&self) -> &Aes128 {
-        self.cipher.get_or_init(|| {
+    /// An error is over with another session.
+    fn cipher(&self) -> Result<&Aes128, BusError> {
+        let cipher = self.cipher.get_or_init(|| {
             let mut shared = power(&self.theirs, &self.ours.private);
             let mut bytes = Zeroizing::new([0; SIZE]);
             bytes.copy_from_slice(shared.to_be_bytes().as_ref());
             shared.zeroize();
+            if bytes[0] == 0 {
+                return None;
+            }
             let mut key = Zeroizing::new([0; BLOCK]);
             Hkdf::<Sha256>::new(None, &*bytes)
                 .expand(&[], &mut *key)
                 .expect("HKDF gives far more than one key");
-            Aes128::new((&*key).into())
-        })
+            Some(Aes128::new((&*key).into()))
+        });
+        cipher
+            .as_ref()
+            .ok_or_else(|| failed("the session's secret begins with a zero"))
     }
 
     pub(super) fn seal(
@@ -141,7 +161,7 @@ impl Session {
         // Room for the padding.
         let mut contents = Zeroizing::new(vec![0; secret.len() + BLOCK]);
         contents[..secret.len()].copy_from_slice(secret.expose());
-        let cipher = cbc::Encryptor::inner_iv_init(self.cipher().clone(), (&vector).into());
+        let cipher = cbc::Encryptor::inner_iv_init(self.cipher()?.clone(), (&vector).into());
         let sealed = cipher
             .encrypt_padded::<Pkcs7>(&mut contents, secret.len())
             .map_err(|_| failed("the secret can't be encrypted"))?
@@ -159,7 +179,7 @@ impl Session {
         let mut contents = Zeroizing::new(contents);
         let wrong = || failed("the service sent a secret that this session can't decrypt");
         let vector: [u8; BLOCK] = vector.try_into().map_err(|_| wrong())?;
-        let cipher = cbc::Decryptor::inner_iv_init(self.cipher().clone(), (&vector).into());
+        let cipher = cbc::Decryptor::inner_iv_init(self.cipher()?.clone(), (&vector).into());
         let secret = cipher
             .decrypt_padded::<Pkcs7>(&mut contents)
             .map_err(|_| wrong())?;
@@ -169,6 +189,11 @@ impl Session {
 
 fn power(base: &U1024, exponent: &U192) -> U1024 {
     Number::new(base).pow(exponent).retrieve()
+}
+
+/// Whether a program may drop its first byte.
+fn may_look_negative(public: &U1024) -> bool {
+    public.to_be_bytes().as_ref()[0] == 0xff
 }
 
 /// Reads a public number: not one of those whose powers anybody knows. KWallet
@@ -256,6 +281,30 @@ mod tests {
         assert_eq!(number(&written), number(&written[1..]));
         assert!(number(&written).is_some(), "as KWallet writes every second");
         assert_eq!(number(&[0, 0, 2]), Some(U1024::from_u8(2)));
+    }
+
+    #[test]
+    fn numbers_that_programs_read_in_two_ways_are_not_used() {
+        let public = |first: u8| U1024::from_be_slice(&[&[first][..], &[0x80; SIZE - 1]].concat());
+        assert!(may_look_negative(&public(0xff)));
+        assert!(
+            ![0, 0x7f, 0x80, 0xfe]
+                .map(public)
+                .iter()
+                .any(may_look_negative)
+        );
+        // 2 to the power of 10 is a short number.
+        let pair = |exponent: u8| {
+            let private = U192::from_u8(exponent);
+            KeyPair {
+                public: power(&U1024::from_u8(2), &private),
+                private: Zeroizing::new(private),
+            }
+        };
+        let session = pair(10).agree(told(&pair(1))).expect("agrees");
+        let secret = SecretBytes::from(b"token".to_vec());
+        let error = session.seal(&secret, "").expect_err("not used");
+        assert_eq!(error.kind, StoreErrorKind::Failed, "so another one is made");
     }
 
     #[test]

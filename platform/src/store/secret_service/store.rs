@@ -20,8 +20,8 @@ use crate::store::{
 };
 
 /// How often a call is tried: the service may have been restarted since the
-/// last one.
-const TRIES: u32 = 2;
+/// last one, and of 256 sessions one can't be used.
+const TRIES: u32 = 3;
 
 /// Why an item may be locked in a collection that is not.
 const LOCKED_BY_ITSELF: &str = "an item of this name is locked although the default collection is \

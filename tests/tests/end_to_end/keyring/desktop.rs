@@ -39,10 +39,7 @@ impl Desktop {
     pub(super) fn with(service: &str) -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
         if variable("VAULT_TEST_SECRET_SERVICE").as_deref() != Some(service) {
-            left_to_lane(match service {
-                "keepassxc" => "keepassxc",
-                _ => "keyring",
-            });
+            left_to_lane("keyring");
             return None;
         }
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,26 +1,45 @@
-//! The program with a real KeePassXC; lane `keepassxc`.
+//! The program with a real KeePassXC and with a real KWallet; lanes `keepassxc`
+//! and `kwallet`.
 
 use std::process::Command;
 use std::time::Duration;
 
 use super::desktop::{Desktop, accounts, finished, server, variable};
+use crate::skipped::left_to_lane;
 use crate::support::{login, wait};
 
-/// Has the lane's script do something to KeePassXC.
-fn keepassxc(what: &[&str]) {
-    let script = variable("VAULT_TEST_KEEPASSXC").expect("the lane's script");
-    let status = Command::new(script).args(what).status().unwrap();
-    assert!(status.success(), "keepassxc {what:?}");
+/// The lanes' names of the services, and the names of their programs.
+const OTHERS: [(&str, &str); 2] = [("keepassxc", "keepassxc"), ("kwallet", "kwalletd5")];
+
+/// A desktop with one of them, and the name of its program.
+fn desktop() -> Option<(Desktop, &'static str)> {
+    let given = variable("VAULT_TEST_SECRET_SERVICE").unwrap_or_default();
+    let (service, program) = OTHERS
+        .into_iter()
+        .find(|(name, _)| *name == given)
+        .or_else(|| {
+            left_to_lane("keepassxc kwallet");
+            None
+        })?;
+    Some((Desktop::with(service)?, program))
+}
+
+/// Has the lane's script do something to the service.
+fn service(what: &[&str]) {
+    let script = variable("VAULT_TEST_SERVICE").expect("the lane's script");
+    let status = Command::new(&script).args(what).status().unwrap();
+    assert!(status.success(), "{script} {what:?}");
 }
 
 #[test]
 fn a_login_is_kept_refreshed_listed_and_ended() {
-    let Some(desktop) = Desktop::with("keepassxc") else {
+    let Some((desktop, program)) = desktop() else {
         return;
     };
     let server = server(Duration::from_secs(2));
     let answer = desktop.log_in(&server, &[]).json();
-    assert_eq!(answer["provider"], "org.freedesktop.secrets (keepassxc)");
+    let provider = format!("org.freedesktop.secrets ({program})");
+    assert_eq!(answer["provider"], provider.as_str());
     assert_eq!(accounts("vault-cli"), ["default", "default#key"]);
     desktop.log_in(&server, &["--profile", "work"]);
 
@@ -54,16 +73,16 @@ fn a_login_is_kept_refreshed_listed_and_ended() {
 }
 
 #[test]
-fn a_database_that_is_closed_is_locked_and_the_login_comes_back_with_it() {
-    let Some(desktop) = Desktop::with("keepassxc") else {
+fn what_is_closed_is_locked_and_the_login_comes_back_with_it() {
+    let Some((desktop, _)) = desktop() else {
         return;
     };
     let server = server(Duration::from_secs(1));
     desktop.log_in(&server, &[]);
-    keepassxc(&["await-saved", "default#key"]);
+    service(&["await-saved", "default#key"]);
     let stored = desktop.sandbox.stored();
-    keepassxc(&["kill"]);
-    keepassxc(&["start-locked"]);
+    service(&["kill"]);
+    service(&["start-locked"]);
     let new = [&login(&server)[..], &["--no-browser", "--profile", "new"]].concat();
     for arguments in [&["token"][..], &["refresh", "--force"], &new] {
         let refused = desktop.run(&[arguments, &["--json"]].concat());
@@ -75,8 +94,8 @@ fn a_database_that_is_closed_is_locked_and_the_login_comes_back_with_it() {
     for (path, content) in &stored {
         assert_eq!(now.get(path), Some(content), "{}", path.display());
     }
-    keepassxc(&["kill"]);
-    keepassxc(&["start"]);
+    service(&["kill"]);
+    service(&["start"]);
     let token = desktop.run(&["token"]);
     assert_eq!(token.code(), Some(0), "{token:?}");
     assert!(server.is_valid_access_token(token.stdout.trim_end()));
@@ -87,7 +106,7 @@ fn a_database_that_is_closed_is_locked_and_the_login_comes_back_with_it() {
 
 #[test]
 fn eight_processes_make_one_refresh_and_a_login_moves_out_of_it() {
-    let Some(desktop) = Desktop::with("keepassxc") else {
+    let Some((desktop, _)) = desktop() else {
         return;
     };
     let life = Duration::from_secs(2);
