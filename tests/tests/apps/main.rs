@@ -20,6 +20,7 @@ mod desktop;
 mod machine;
 mod migrate;
 mod reader;
+mod readme;
 mod running;
 mod screen;
 mod service;
