@@ -22,7 +22,8 @@
 //! - *Prompts end.* One that nobody answers is taken back after the deadline
 //!   (`prompt`), and is `Hung`; one that is declined is `Locked`.
 //! - *A keyring with a blank password opens by itself*, but only when told to
-//!   after each start of its service; that asks nobody, so each call may.
+//!   after each start of its service; that asks nobody, so each call may. And so
+//!   does an open wallet of KWallet's (`kwallet`).
 //! - *Locked is not absent.* A search of a locked keyring may find nothing. So
 //!   nothing is searched before the default collection is unlocked (but in
 //!   gnome-keyring, where it counts only if that is said of it); right after an

@@ -184,8 +184,9 @@ impl Bus {
     ///
     /// Without patience nobody is asked: what opens so is a keyring with a
     /// blank password, which is locked at each start of the service until
-    /// somebody says `Unlock`, and an open wallet of KWallet's. With patience a person is asked for so long, for
-    /// a new collection if there is none.
+    /// somebody says `Unlock`, and a wallet of KWallet's that is open already.
+    /// With patience a person is asked for so long, for a new collection if
+    /// there is none.
     pub(super) fn open(&self, patience: Option<Duration>) -> Result<bool, BusError> {
         let prompt: OwnedObjectPath = match (self.default_collection()?, patience) {
             (Some(collection), _) => {
@@ -195,8 +196,12 @@ impl Bus {
                     && prompt.as_str() != NOTHING
                     && self.is_open_wallet(&collection)
                 {
-                    self.prompt(&prompt, kwallet::PATIENCE)?;
-                    return self.is_open();
+                    return match self.prompt(&prompt, kwallet::PATIENCE) {
+                        // It does ask somebody.
+                        Err(error) if error.kind == StoreErrorKind::Hung => Ok(false),
+                        Err(error) => Err(error),
+                        Ok(_) => self.is_open(),
+                    };
                 }
                 prompt
             }
