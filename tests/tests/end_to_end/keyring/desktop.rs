@@ -189,7 +189,9 @@ pub(super) fn threads_asleep(process: u32) -> usize {
     let of_process = |name: &str| format!("/proc/{process}/{name}");
     let is_asleep = || {
         let stat = std::fs::read_to_string(of_process("stat")).unwrap();
-        stat.rsplit_once(')').expect("a name").1.starts_with(" S")
+        let state = stat.rsplit_once(')').expect("a name").1;
+        assert!(!state.starts_with(" Z"), "it has ended");
+        state.starts_with(" S")
     };
     // It sleeps on its way too, but not for long.
     let mut looks = 0;
