@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,16 +63,11 @@ impl Machine {
         self.home.path().join(name)
     }
 
-    /// An app, not started yet.
+    /// An app, not started yet, that sees nothing of this process's environment
+    /// but the session.
     pub(crate) fn app(&self, name: &str) -> Command {
         let program = self.apps.join(name);
         assert!(program.is_file(), "{} is not there", program.display());
-        self.program(&program)
-    }
-
-    /// A program, not started yet, that sees nothing of this process's environment
-    /// but the session.
-    pub(crate) fn program(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()

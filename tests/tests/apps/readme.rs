@@ -15,7 +15,7 @@ fn the_readmes_lines_log_in_once_and_give_that_logins_token() {
         ..ServerConfig::default()
     });
     let start = || {
-        let mut lines = machine.program(env!("CARGO_BIN_EXE_readme").as_ref());
+        let mut lines = machine.app("readme");
         lines.arg(server.issuer());
         Running::start(lines)
     };
