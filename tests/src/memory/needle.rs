@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
@@ -68,8 +69,7 @@ pub(super) struct Piece {
 #[derive(Debug)]
 pub(super) struct Needles {
     pieces: Vec<Piece>,
-    /// By their first two bytes.
-    by_start: Vec<Vec<u16>>,
+    search: AhoCorasick,
 }
 
 impl Needles {
@@ -88,24 +88,17 @@ impl Needles {
             }
         }
         let pieces: Vec<_> = pieces.into_iter().collect();
-        let mut by_start = vec![Vec::new(); 1 << 16];
-        for (index, piece) in pieces.iter().enumerate() {
-            let start = usize::from(u16::from_le_bytes([piece.bytes[0], piece.bytes[1]]));
-            by_start[start].push(u16::try_from(index).expect("not so many"));
+        let search = AhoCorasick::new(pieces.iter().map(|piece| piece.bytes));
+        Self {
+            search: search.expect("not so many"),
+            pieces,
         }
-        Self { pieces, by_start }
     }
 
     /// Calls `found` with each piece that is in the bytes, and where.
     pub(super) fn search(&self, bytes: &[u8], mut found: impl FnMut(&Piece, usize)) {
-        for (place, window) in bytes.windows(PIECE).enumerate() {
-            let start = usize::from(window[0]) | usize::from(window[1]) << 8;
-            for index in &self.by_start[start] {
-                let piece = &self.pieces[usize::from(*index)];
-                if piece.bytes == window {
-                    found(piece, place);
-                }
-            }
+        for hit in self.search.find_overlapping_iter(bytes) {
+            found(&self.pieces[hit.pattern().as_usize()], hit.start());
         }
     }
 }

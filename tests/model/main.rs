@@ -2,11 +2,8 @@
 //! several processes over one state folder, one store and one server, in every
 //! order, with a crash at every step.
 //!
-//! `cargo test -p vault-tests model -- --nocapture` prints what was explored.
+//! `cargo test -p vault-model -- --nocapture` prints what was explored.
 //! `VAULT_MODEL_DEPTH=2` explores more, and takes longer.
-
-// The same on every system, and slow under Wine.
-#![cfg(not(windows))]
 
 mod configuration;
 mod ending;
