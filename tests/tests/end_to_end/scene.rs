@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use vault_core::enrolment::Import;
 use vault_core::platform::clock::{Clock, SystemClock};
+use vault_core::platform::folder::{FolderOptions, StateFolder};
+use vault_core::platform::lock::LockFile;
 use vault_core::platform::secret::SecretString;
 use vault_core::platform::store::{Interaction, KeySource, StoreKind, create_key_file};
 use vault_core::refresh::policy::RotationPolicy;
@@ -95,8 +97,12 @@ impl Scene {
         self.state_root().join(APPLICATION).join(PROFILE)
     }
 
-    /// Removes it. Somebody may just be making a file there.
+    /// Removes it once no refresh goes on: who has its token need not have its copy in the store
+    /// yet. Somebody may just be making a file there.
     pub(crate) fn remove_state(&self) {
+        let folder = StateFolder::open(&self.state(), FolderOptions::default());
+        let lock = LockFile::new(&folder.unwrap().unwrap(), "lock");
+        wait_until("no refresh goes on", || lock.try_lock().unwrap().is_some());
         wait_until("the folder is gone", || {
             std::fs::remove_dir_all(self.state()).is_ok()
         });

@@ -23,7 +23,7 @@ fn a_folder_that_was_removed_and_made_again_is_one_lock_for_all() {
         assert_eq!(counts.refresh_requests, rotation);
         assert_eq!(counts.peak_concurrent_refreshes, 1);
         assert_eq!(counts.reuse_detected, 0);
-        // All have it open, and the copies are written.
+        // All have it open.
         pause(LIFETIME);
         scene.remove_state();
     }
