@@ -159,8 +159,8 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Options {
-    /// The application whose logins are meant; `list` and `status` take '*' for
-    /// all of them
+    /// The application whose logins are meant; `list`, `status` and `watch` take
+    /// '*' for all of them
     #[arg(long, global = true, env = "VAULT_APP", value_name = "ID", default_value = DEFAULT_APP)]
     pub(crate) app: String,
     /// The profile: one login

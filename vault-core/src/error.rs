@@ -114,7 +114,7 @@ pub enum ErrorKind {
     HostNotBound,
     /// A name, a token or an option that can't be used.
     InvalidInput,
-    /// The vault was closed, or the refresher ended.
+    /// The vault's own thread has ended; the next call starts another.
     Closed,
     /// A defect of this software.
     Internal,

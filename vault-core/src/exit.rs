@@ -1,8 +1,9 @@
 //! A process should not end between the sending of a refresh token and the
 //! saving of the next one: normal exit waits for it, bounded.
 //!
-//! A program that is ended by a signal can wait too: [`settle`] is what its
-//! handler calls. Against SIGKILL nothing helps; there the mark tells the next
+//! A program that is ended by a signal can wait too: [`settle`] is what it
+//! calls where it hears of one. It takes a lock: a thread or a task may call
+//! it, the handler of `sigaction` may not. Against SIGKILL nothing helps; there the mark tells the next
 //! process what happened.
 
 use std::sync::{Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError};
@@ -18,8 +19,9 @@ static AT_WORK: Going = Going::new();
 /// What is to be done before the first of them.
 static PREPARATION: OnceLock<fn()> = OnceLock::new();
 
-/// How long normal exit waits: longer than a request may take.
-const EXIT_DEADLINE: Duration = Duration::from_secs(20);
+/// How long normal exit waits: longer than a request may take, if its vault
+/// was not told otherwise, and its commit.
+const EXIT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Things that go on in this process.
 struct Going {

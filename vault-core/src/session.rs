@@ -179,7 +179,9 @@ impl Session {
 
     /// Renews the token ahead of its end, for as long as the guard lives:
     /// callers are then served from memory all the time. Of all processes that
-    /// do this, one refreshes.
+    /// do this, one refreshes. It renews what is stored: the first token for a
+    /// resource or scope, and the first after an import, somebody has to ask
+    /// for. Where there is none it looks again every two minutes.
     ///
     /// # Errors
     ///

@@ -262,8 +262,8 @@ impl Vault {
     }
 
     /// Waits until no refresh is between send and commit, at most for
-    /// `deadline`. Returns whether that was reached. Normal exit does this by
-    /// itself.
+    /// `deadline`. Returns whether that was reached. The vault's other clones and
+    /// its sessions go on. Normal exit does this by itself, for 30 s at most.
     #[must_use]
     pub fn close(self, deadline: Duration) -> bool {
         crate::exit::settle(deadline)

@@ -1,5 +1,5 @@
-//! `status`: one line for a prompt or a script, and an exit code: 0 or 3. Of all
-//! applications, a line for each profile.
+//! `status`: one line for a prompt or a script, and an exit code: 0, or what
+//! a command that wants a token would end with. Of all applications, a line for each profile.
 
 use serde::Serialize;
 use serde_json::{Value, json};
