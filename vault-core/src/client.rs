@@ -5,11 +5,16 @@
 //! Only with the feature `client`: reqwest's types are part of it.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, LOCATION,
+    PROXY_AUTHORIZATION, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Request, RequestBuilder, Response};
-use url::Url;
+use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode};
+use url::{Origin, Url};
 
 /// The very reqwest whose types stand here, for who would not keep the version in step.
 pub use reqwest;
@@ -19,6 +24,10 @@ use crate::http::{DPOP, DPOP_NONCE};
 use crate::oauth::challenge::Verdict;
 use crate::oauth::text::without_query;
 use crate::session::{Session, Token, TokenOptions};
+
+/// For so long no token is replaced, after one that replaced another was
+/// refused too: the API's reason is not the token, and each try is a rotation.
+const FRUITLESS_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a request through [`AuthorizedClient`] fails with. An answer that says
 /// no is not an error, unless a person must do something about the login.
@@ -39,11 +48,14 @@ pub enum RequestError {
 /// headers. If the API refuses the token, one refresh is made across all
 /// processes and the request is made again, if its body can be: one that is
 /// streamed can't, and the API's answer is then given as it is. The next
-/// request carries the new token.
+/// request carries the new token. Where the new one is refused as well, no other
+/// is asked for within a minute: the API's answers are given as they are.
 ///
 /// The token goes to the API's origin (scheme, host and port) and nowhere else:
 /// a request to another fails. A redirect to another origin is followed without
-/// the token; with DPoP none is followed, since a proof is for one address.
+/// the token if it is to be read there (`GET`, `HEAD`), and what is answered
+/// there is given as it is; else the redirect is. With DPoP none is followed,
+/// since a proof is for one address.
 ///
 /// Needs a tokio runtime, as reqwest does. For another client there is
 /// [`Session::authorization`].
@@ -64,9 +76,15 @@ pub struct AuthorizedClient {
     session: Session,
     api: Url,
     options: TokenOptions,
+    /// Follows redirects at the API's origin.
     following: Client,
     /// For proofs, which are for one address.
     staying: Client,
+    /// For redirects to other origins. Never sees a token. None where the
+    /// application has brought a client, which has its own redirects.
+    leaving: Option<Client>,
+    /// When a token that replaced another was refused last, since boot.
+    fruitless: Arc<Mutex<Option<Duration>>>,
 }
 
 impl AuthorizedClient {
@@ -83,17 +101,21 @@ impl AuthorizedClient {
             session: session.clone(),
             api: api.clone(),
             options: TokenOptions::default(),
-            following: http.for_api(api, Policy::default())?,
+            following: http.for_api(api, within(api.origin()))?,
             staying: http.for_api(api, Policy::none())?,
+            leaving: Some(http.for_api(api, Policy::default())?),
+            fruitless: Arc::default(),
         })
     }
 
     /// Uses this client of reqwest's instead, with its own time-outs, proxies
-    /// and redirects.
+    /// and redirects. Have it follow none to other origins: of several on the
+    /// way, reqwest (0.13) takes the token off the first only.
     #[must_use]
     pub fn with_client(mut self, client: Client) -> Self {
         self.following = client.clone();
         self.staying = client;
+        self.leaving = None;
         self
     }
 
@@ -149,9 +171,20 @@ impl AuthorizedClient {
         self.check_origin(request.url())?;
         let mut token = self.session.token(&self.options).await?;
         let (mut refreshed, mut retold) = (false, false);
+        let asked = Asked::of(&request);
         loop {
             let again = request.try_clone();
             let (url, response) = self.make(request, &token).await?;
+            // What others say is not about the token, which they have not seen.
+            if response.url().origin() != self.api.origin() {
+                return Ok(response);
+            }
+            if token.jkt.is_none()
+                && let Some(leaving) = &self.leaving
+                && let Some(elsewhere) = asked.elsewhere(&response)
+            {
+                return Ok(leaving.execute(elsewhere).await?);
+            }
             let headers = response.headers();
             if let Some(nonce) = headers.get(DPOP_NONCE).and_then(|text| text.to_str().ok()) {
                 self.session.learn_nonce(&url, nonce);
@@ -160,7 +193,14 @@ impl AuthorizedClient {
             let verdict = Verdict::of(response.status().as_u16(), challenges);
             let is_first = match verdict {
                 Verdict::NotOurs => return Ok(response),
-                Verdict::RefreshAndRepeat => !std::mem::replace(&mut refreshed, true),
+                Verdict::RefreshAndRepeat if refreshed => {
+                    self.note_fruitless();
+                    false
+                }
+                Verdict::RefreshAndRepeat => {
+                    refreshed = true;
+                    !self.was_fruitless()
+                }
                 Verdict::DpopNonce => !std::mem::replace(&mut retold, true),
                 _ => true,
             };
@@ -169,12 +209,34 @@ impl AuthorizedClient {
             }
             let refused = &token.access_token;
             let other = self.session.refused(refused, &verdict, &self.options);
-            token = other.await?;
-            match again {
-                Some(again) => request = again,
-                None => return Ok(response),
+            match (again, other.await) {
+                (Some(again), other) => (request, token) = (again, other?),
+                // No token would help. Else the next request will tell what is the matter.
+                (None, Err(error))
+                    if !matches!(verdict, Verdict::RefreshAndRepeat | Verdict::DpopNonce) =>
+                {
+                    return Err(error.into());
+                }
+                (None, _) => return Ok(response),
             }
         }
+    }
+
+    fn note_fruitless(&self) {
+        let now = self.session.profile.now().since_boot;
+        *self
+            .fruitless
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    fn was_fruitless(&self) -> bool {
+        let now = self.session.profile.now().since_boot;
+        let last = *self
+            .fruitless
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| now.saturating_sub(last) < FRUITLESS_PAUSE)
     }
 
     async fn make(
@@ -202,6 +264,75 @@ impl AuthorizedClient {
         );
         Err(Error::new(ErrorKind::InvalidInput, message))
     }
+}
+
+/// Of a request what is needed to make it at another origin.
+struct Asked {
+    method: Method,
+    headers: HeaderMap,
+    timeout: Option<Duration>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            headers: request.headers().clone(),
+            timeout: request.timeout().copied(),
+        }
+    }
+
+    /// The request that a redirect to another origin asks for, without a token
+    /// and without a body; none if it would not be one that only reads.
+    fn elsewhere(&self, response: &Response) -> Option<Request> {
+        let method = match (response.status(), &self.method) {
+            (StatusCode::SEE_OTHER, &Method::HEAD) => Method::HEAD,
+            (StatusCode::SEE_OTHER, _) => Method::GET,
+            (StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND, &Method::POST) => Method::GET,
+            (
+                StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT,
+                method @ (&Method::GET | &Method::HEAD),
+            ) => method.clone(),
+            _ => return None,
+        };
+        let location = response.headers().get(LOCATION)?.to_str().ok()?;
+        let url = response.url().join(location).ok()?;
+        if url.origin() == response.url().origin() {
+            return None;
+        }
+        let mut request = Request::new(method, url);
+        *request.headers_mut() = self.headers.clone();
+        for name in [
+            AUTHORIZATION,
+            PROXY_AUTHORIZATION,
+            COOKIE,
+            HOST,
+            CONTENT_LENGTH,
+            CONTENT_TYPE,
+            TRANSFER_ENCODING,
+        ] {
+            request.headers_mut().remove(name);
+        }
+        request.headers_mut().remove(DPOP);
+        *request.timeout_mut() = self.timeout;
+        Some(request)
+    }
+}
+
+/// Follows redirects at one origin, and leaves others to [`Asked::elsewhere`]:
+/// reqwest takes the token off the request that crosses over, and the next one
+/// has it again.
+fn within(origin: Origin) -> Policy {
+    Policy::custom(move |attempt| {
+        if attempt.url().origin() == origin {
+            Policy::default().redirect(attempt)
+        } else {
+            attempt.stop()
+        }
+    })
 }
 
 impl fmt::Debug for AuthorizedClient {

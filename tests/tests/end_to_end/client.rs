@@ -82,10 +82,18 @@ async fn api(server: &Arc<AuthorizationServer>) -> (Api, Url) {
         let url = api.elsewhere.lock().unwrap().clone().unwrap();
         Redirect::temporary(url.as_str())
     };
+    // An address whose slash was forgotten, say.
+    let hop = async || Redirect::temporary("echo");
+    let never = async |State(api): State<Api>| {
+        api.seen.lock().unwrap().push(None);
+        StatusCode::UNAUTHORIZED
+    };
     let router = Router::new()
         .route("/v1/echo", post(echo).get(echo))
         .route("/v1/narrow", get(narrow))
-        .route("/v1/away", get(away))
+        .route("/v1/away", get(away).post(away))
+        .route("/v1/hop", get(hop))
+        .route("/v1/never", get(never))
         .with_state(api.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/", listener.local_addr().unwrap());
@@ -171,16 +179,54 @@ async fn the_token_goes_to_the_apis_origin_only() {
     assert!(client.send(foreign).await.is_err());
     assert_eq!(other.seen(), []);
 
-    *api.elsewhere.lock().unwrap() = Some(other_url.join("echo").unwrap());
-    let answer = client.send(client.get("away").unwrap()).await.unwrap();
-    // It went there without a token, was refused, and with another token too.
-    assert_eq!(answer.status(), 401);
-    assert!(other.seen().iter().all(Option::is_none));
+    // Elsewhere it goes without a token, however often it is sent on there; that it is refused
+    // there says nothing of the token.
+    for place in ["echo", "hop"] {
+        *api.elsewhere.lock().unwrap() = Some(other_url.join(place).unwrap());
+        let answer = client.send(client.get("away").unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 401);
+        assert_eq!(other.seen(), [None], "{place}");
+    }
+    assert_eq!(server.counts().refreshes_ok, 0);
+    // What was to be written at the API is not written elsewhere.
+    let request = client.post("away").unwrap().body("an order");
+    assert_eq!(client.send(request).await.unwrap().status(), 307);
+    assert_eq!(other.seen(), []);
+    // At the API itself it goes on with the token.
+    let answer = client.send(client.get("hop").unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(api.seen().iter().all(Option::is_some));
 
     let plain = Url::parse("http://api.example/").unwrap();
     let session = vault(&sandbox).session("default").unwrap();
     let error = AuthorizedClient::new(&session, &plain).unwrap_err();
     assert!(matches!(error, RequestError::Vault(error) if error.kind() == ErrorKind::InsecureUrl));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_refuses_every_token_costs_one_refresh() {
+    let (server, sandbox) = logged_in();
+    let (api, url) = api(&server).await;
+    let client = client(&vault(&sandbox), &url);
+    for _ in 0..10 {
+        let answer = client.send(client.get("never").unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    assert_eq!(api.seen().len(), 11);
+    assert_eq!(server.counts().refreshes_ok, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apis_answer_to_a_streamed_body_is_given_also_where_no_other_token_is_to_be_had() {
+    let (server, sandbox) = logged_in();
+    let (_, url) = api(&server).await;
+    let client = client(&vault(&sandbox), &url);
+    server.expire_access_tokens();
+    server.fail_always(Endpoint::Token, Fault::Instead(Reply::empty(503)));
+    let parts = futures_lite::stream::iter([Ok::<_, std::io::Error>("one")]);
+    let body = reqwest::Body::wrap_stream(parts);
+    let request = client.post("echo").unwrap().body(body);
+    assert_eq!(client.send(request).await.unwrap().status(), 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
