@@ -204,12 +204,18 @@ impl Error {
     /// Whether the same call may succeed later by itself.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        self.kind.is_transient()
+    }
+}
+
+impl ErrorKind {
+    pub(crate) const fn is_transient(self) -> bool {
         matches!(
-            self.kind,
-            ErrorKind::NetworkUnavailable
-                | ErrorKind::ServerUnavailable
-                | ErrorKind::LockTimeout
-                | ErrorKind::StoreHung
+            self,
+            Self::NetworkUnavailable
+                | Self::ServerUnavailable
+                | Self::LockTimeout
+                | Self::StoreHung
         )
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use vault_platform::store::StoreKind;
+use vault_platform::store::{Interaction, StoreKind};
 
 use crate::display::HistoryEntry;
 use crate::enrolment::{Import, LoginReport};
@@ -95,7 +95,7 @@ impl Session {
     pub async fn token(&self, options: &TokenOptions) -> Result<Token> {
         let asked = options.asked();
         match self.remembered(&asked, CachedToken::clone) {
-            Some(cached) => Ok(self.present(supplied(cached))),
+            Some(cached) => Ok(self.present(Supplied::new(cached, false))),
             None => {
                 let request = Request {
                     asked,
@@ -117,6 +117,7 @@ impl Session {
             asked: options.asked(),
             refused: Some(Fingerprint::of(refused.expose())),
             insist: false,
+            ahead: false,
         };
         self.supply(request).await
     }
@@ -173,6 +174,7 @@ impl Session {
             asked: options.asked(),
             refused,
             insist: true,
+            ahead: false,
         };
         self.supply(request).await
     }
@@ -181,7 +183,8 @@ impl Session {
     /// callers are then served from memory all the time. Of all processes that
     /// do this, one refreshes. It renews what is stored: the first token for a
     /// resource or scope, and the first after an import, somebody has to ask
-    /// for. Where there is none it looks again every two minutes.
+    /// for. Where there is none it looks again every two minutes. Nobody is
+    /// asked to unlock a store for it: it waits until the next call has.
     ///
     /// # Errors
     ///
@@ -395,6 +398,39 @@ impl Session {
     /// Asks the refresher. The caller's deadline lets the caller go; what was
     /// begun goes on.
     async fn supply(&self, request: Request) -> Result<Token> {
+        let supplied = match self.supply_once(request.clone()).await {
+            Err(error) if self.was_locked_later(&error) => {
+                self.unlock().await?;
+                self.supply_once(request).await
+            }
+            supplied => supplied,
+        };
+        Ok(self.present(supplied?))
+    }
+
+    /// Whether a person may be asked for what is missing, and was not: who
+    /// knows the key asks the store under the lock only, where nobody is asked.
+    fn was_locked_later(&self, error: &Error) -> bool {
+        let profile = &self.profile;
+        error.kind() == ErrorKind::StoreLocked
+            && profile.settings.interaction == Interaction::Allowed
+            && profile.known_key().is_some()
+    }
+
+    async fn unlock(&self) -> Result<()> {
+        let profile = self.profile.clone();
+        self.run(async move {
+            let Some(storage) = profile.storage()? else {
+                return Ok(());
+            };
+            let store = &storage.store;
+            let key = profile.read_key(store, Some(&storage), Waiting::Task);
+            key.await.map(drop)
+        })
+        .await
+    }
+
+    async fn supply_once(&self, request: Request) -> Result<Supplied> {
         let each = self.profile.settings.lock_timeout;
         let (reply, answer) = oneshot::channel();
         let profile = self.profile.clone();
@@ -403,7 +439,7 @@ impl Session {
             serve(profile, request, Patience::new(each), reply).await;
         })?;
         let profile = self.profile.clone();
-        let supplied = self.run(async move {
+        self.run(async move {
             // A little longer than the lock is waited for: that failure says
             // more than this one.
             let mut patience = Patience::new(each + Duration::from_millis(500));
@@ -412,8 +448,8 @@ impl Session {
                 Some(Err(_)) => Err(panicked()),
                 None => Err(own_refresh_under_way(&profile)),
             }
-        });
-        Ok(self.present(supplied.await?))
+        })
+        .await
     }
 
     fn present(&self, supplied: Supplied) -> Token {
@@ -439,14 +475,6 @@ fn remembered<T>(profile: &Profile, asked: &Asked, take: fn(&CachedToken) -> T) 
         count(&profile.counts.from_memory);
     }
     token
-}
-
-fn supplied(token: CachedToken) -> Supplied {
-    Supplied {
-        token,
-        refreshed: false,
-        failure: None,
-    }
 }
 
 /// What was waited for in vain is in this process.
@@ -480,7 +508,7 @@ async fn serve(
     }
     if request.refused.is_none() {
         if let Some(cached) = remembered(&profile, &request.asked, CachedToken::clone) {
-            drop(reply.send(Ok(supplied(cached))));
+            drop(reply.send(Ok(Supplied::new(cached, false))));
             return;
         }
         // An attempt that was made while this caller waited counts for it too.
@@ -493,6 +521,7 @@ async fn serve(
                     token,
                     refreshed: false,
                     failure: Some(error.kind()),
+                    retry_after: None,
                 }),
                 None => Err(error),
             };

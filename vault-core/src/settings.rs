@@ -81,10 +81,11 @@ impl Settings {
         }
     }
 
-    /// How long a call may take that unlocks the store. The store's own end of
-    /// a prompt comes first: it takes the prompt back and says so.
-    pub(crate) fn unlock_and_call_deadline(&self) -> Duration {
-        match self.interaction {
+    /// How long a call may take that unlocks the store, asking somebody if that
+    /// is allowed. The store's own end of a prompt comes first: it takes the
+    /// prompt back and says so.
+    pub(crate) fn call_deadline(&self, interaction: Interaction) -> Duration {
+        match interaction {
             Interaction::Allowed => self.unlock_deadline + self.store_deadline,
             Interaction::Forbidden => self.store_deadline,
         }

@@ -48,11 +48,11 @@ fn eight_cold_programs() {
     let faults = std::io::stdin().lines().map(Result::unwrap);
     faults.for_each(|fault| fault::inject(&fault));
     fault::stand_in(StoreKind::SecretService, |_| {
-        Ok(Arc::new(Hooked {
-            kind: StoreKind::SecretService,
-            items: &ITEMS,
-            before_get: wait_for_the_others,
-        }))
+        Ok(Arc::new(Hooked::open(
+            StoreKind::SecretService,
+            &ITEMS,
+            wait_for_the_others,
+        )))
     });
     let config = ServerConfig {
         access_token_lifetime: 20 * LONG,

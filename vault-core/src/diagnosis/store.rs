@@ -48,7 +48,7 @@ async fn round_trip(profile: &Profile, worker: &StoreWorker) -> Result<StoreProo
             interaction,
         ))
     });
-    let deadline = profile.settings.unlock_and_call_deadline();
+    let deadline = profile.settings.call_deadline(interaction);
     match tokio::time::timeout(deadline, proof).await {
         Ok(proof) => proof?,
         Err(_) => Err(hung(worker.store().as_ref(), "probe")),

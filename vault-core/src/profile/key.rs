@@ -20,6 +20,8 @@ pub(crate) enum Waiting {
     Task,
     /// A thread of the application.
     Thread,
+    /// Nobody, and so nobody is asked to unlock it.
+    Nobody,
 }
 
 impl Profile {
@@ -90,17 +92,22 @@ impl Profile {
         + Send
         + 'static,
     ) -> Result<T> {
-        let interaction = self.settings.interaction;
-        let deadline = self.settings.unlock_and_call_deadline();
+        let interaction = match waiting {
+            Waiting::Nobody => Interaction::Forbidden,
+            _ => self.settings.interaction,
+        };
+        let deadline = self.settings.call_deadline(interaction);
         let key = storage::key_item_name(&self.names)?;
         let token = storage::token_item_name(&self.names)?;
         let read = move |store: &dyn SecretStore| ask(store, &key, &token, interaction);
         match waiting {
             Waiting::Thread => Ok(worker.call_here_within(deadline, "read", read)?),
-            Waiting::Task => match tokio::time::timeout(deadline, worker.call(read)).await {
-                Ok(answer) => Ok(answer?),
-                Err(_) => Err(storage::hung(worker.store().as_ref(), "read")),
-            },
+            Waiting::Task | Waiting::Nobody => {
+                match tokio::time::timeout(deadline, worker.call(read)).await {
+                    Ok(answer) => Ok(answer?),
+                    Err(_) => Err(storage::hung(worker.store().as_ref(), "read")),
+                }
+            }
         }
     }
 

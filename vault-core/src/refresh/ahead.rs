@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::driver::{self, Request};
 use super::patience::Patience;
 use super::policy;
+use crate::error::ErrorKind;
 use crate::profile::{Look, Profile, Waiting};
 use crate::record::{Asked, CacheKey, CachedToken};
 
@@ -21,7 +22,8 @@ use crate::record::{Asked, CacheKey, CachedToken};
 /// sleeps. tokio wakes three times for each.
 const LONGEST_SLEEP: Duration = Duration::from_secs(120);
 
-/// After a refresh that failed, at least this long.
+/// After a refresh, at least this long: a token may be due as soon as it comes.
+/// After each that failed, twice as long as before.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Keeps a session's token fresh for as long as it lives; see
@@ -46,27 +48,51 @@ pub(crate) async fn keep_fresh(
     mut stopped: oneshot::Receiver<()>,
 ) {
     let [jitter] = vault_platform::random::bytes();
+    let mut retry = SHORTEST_RETRY;
     loop {
-        let pause = match current(&profile, &key).await {
+        let due = match current(&profile, &key).await {
             Some(cached) => due_in(&cached, jitter, &profile),
             // Nobody is logged in, or the store can't be read: look again.
             None => LONGEST_SLEEP,
         };
-        if !pause.is_zero() {
-            tokio::select! {
-                _ = &mut stopped => return,
-                () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => continue,
+        let pause = if due.is_zero() {
+            match refresh(&profile, &key).await {
+                Ok(()) => {
+                    retry = SHORTEST_RETRY;
+                    retry
+                }
+                Err(Failed::ForNow(after)) => {
+                    let pause = retry.max(after.unwrap_or_default());
+                    retry = (retry * 2).min(LONGEST_SLEEP);
+                    pause
+                }
+                Err(Failed::ForGood) => LONGEST_SLEEP,
             }
+        } else {
+            retry = SHORTEST_RETRY;
+            due
+        };
+        tokio::select! {
+            _ = &mut stopped => return,
+            () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
         }
-        let failed = refresh(&profile, &key).await;
-        if failed {
-            tokio::select! {
-                _ = &mut stopped => return,
-                () = tokio::time::sleep(SHORTEST_RETRY) => {}
-            }
-        }
-        if !matches!(stopped.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
-            return;
+    }
+}
+
+/// A refresh that failed.
+enum Failed {
+    /// It may go well after this time, if that was told.
+    ForNow(Option<Duration>),
+    /// Somebody has to do something first.
+    ForGood,
+}
+
+impl Failed {
+    fn new(kind: ErrorKind, retry_after: Option<Duration>) -> Self {
+        if kind.is_transient() {
+            Self::ForNow(retry_after)
+        } else {
+            Self::ForGood
         }
     }
 }
@@ -79,7 +105,7 @@ async fn current(profile: &Profile, key: &CacheKey) -> Option<CachedToken> {
     if let Some(cached) = profile.cached(&asked, CachedToken::clone) {
         return Some(cached);
     }
-    match profile.look(Waiting::Task).await {
+    match profile.look(Waiting::Nobody).await {
         Ok(Look::Login(login)) if login.refused.is_none() => login.record.access(key).cloned(),
         _ => None,
     }
@@ -98,10 +124,9 @@ fn due_in(cached: &CachedToken, jitter: u8, profile: &Profile) -> Duration {
     left.saturating_sub(window.saturating_sub(into_window))
 }
 
-/// Whether the refresh failed.
-async fn refresh(profile: &Arc<Profile>, key: &CacheKey) -> bool {
+async fn refresh(profile: &Arc<Profile>, key: &CacheKey) -> Result<(), Failed> {
     let Some(cached) = current(profile, key).await else {
-        return true;
+        return Err(Failed::ForNow(None));
     };
     let request = Request {
         asked: Asked {
@@ -109,6 +134,7 @@ async fn refresh(profile: &Arc<Profile>, key: &CacheKey) -> bool {
             min_valid: cached.life.lifetime().map(policy::advisory_window),
             allow_wider: false,
         },
+        ahead: true,
         ..Request::default()
     };
     let turn = profile.turn();
@@ -117,7 +143,11 @@ async fn refresh(profile: &Arc<Profile>, key: &CacheKey) -> bool {
     let patience = Patience::new(profile.settings.lock_timeout);
     driver::refresh(profile.clone(), request, patience, reply).await;
     match answer.await {
-        Ok(Ok(supplied)) => supplied.failure.is_some(),
-        _ => true,
+        Ok(Ok(supplied)) => match supplied.failure {
+            Some(kind) => Err(Failed::new(kind, supplied.retry_after)),
+            None => Ok(()),
+        },
+        Ok(Err(error)) => Err(Failed::new(error.kind(), error.retry_after())),
+        Err(_) => Err(Failed::ForNow(None)),
     }
 }

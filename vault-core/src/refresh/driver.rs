@@ -40,6 +40,8 @@ pub(crate) struct Request {
     pub(crate) refused: Option<Fingerprint>,
     /// A person asks: see [`Want::insist`].
     pub(crate) insist: bool,
+    /// Nobody waits for it, so nobody is asked to unlock a store.
+    pub(crate) ahead: bool,
 }
 
 /// A token for the caller, and how it came.
@@ -49,6 +51,19 @@ pub(crate) struct Supplied {
     pub(crate) refreshed: bool,
     /// The refresh that was due and failed, while the token is still valid.
     pub(crate) failure: Option<ErrorKind>,
+    /// When that may be tried again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Supplied {
+    pub(crate) fn new(token: CachedToken, refreshed: bool) -> Self {
+        Self {
+            token,
+            refreshed,
+            failure: None,
+            retry_after: None,
+        }
+    }
 }
 
 /// Makes or finds an access token. `reply` gets it as soon as it is committed;

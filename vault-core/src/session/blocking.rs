@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vault_platform::secret::wipe_stack;
 use vault_platform::store::StoreKind;
 
-use super::{Inspection, Session, Token, TokenOptions, supplied};
+use super::{Inspection, Session, Supplied, Token, TokenOptions};
 use crate::bound_host::BoundHost;
 use crate::enrolment::{Import, LoginReport};
 use crate::error::Result;
@@ -48,7 +48,7 @@ impl Blocking<'_> {
         let asked = options.asked();
         let profile = &self.0.profile;
         if let Some(cached) = self.0.remembered(&asked, CachedToken::clone) {
-            return Ok(self.0.present(supplied(cached)));
+            return Ok(self.0.present(Supplied::new(cached, false)));
         }
         let look = self.look()?;
         // A person may have been asked: what is left now counts.
@@ -58,7 +58,7 @@ impl Blocking<'_> {
             && is_fresh(cached, asked.min_valid, &now)
         {
             profile.has_read(cached);
-            return Ok(self.0.present(supplied(cached.clone())));
+            return Ok(self.0.present(Supplied::new(cached.clone(), false)));
         }
         pollster::block_on(self.0.token(options))
     }

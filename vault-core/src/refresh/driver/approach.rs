@@ -12,7 +12,12 @@ use crate::refresh::protocol::{Event, Failure, Sight};
 
 impl Driver {
     pub(super) async fn look(&mut self) -> Event {
-        let look = self.profile.look(Waiting::Task).await;
+        let waiting = if self.request.ahead {
+            Waiting::Nobody
+        } else {
+            Waiting::Task
+        };
+        let look = self.profile.look(waiting).await;
         self.storage = match self.profile.storage() {
             Ok(storage) => storage,
             Err(error) => return self.failed(error),

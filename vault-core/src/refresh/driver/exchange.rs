@@ -273,11 +273,7 @@ impl Driver {
         if self.usable
             && let Some(token) = self.token.clone()
         {
-            self.answer(Ok(Supplied {
-                token,
-                refreshed: true,
-                failure: None,
-            }));
+            self.answer(Ok(Supplied::new(token, true)));
         }
         Event::Done
     }

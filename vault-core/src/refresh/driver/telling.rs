@@ -79,20 +79,13 @@ impl Driver {
     pub(super) fn finish(mut self, outcome: Outcome) {
         let retry_after = self.retry_after;
         let supplied = match (outcome, self.token.take()) {
-            (Outcome::Adopted, Some(token)) => Ok(Supplied {
-                token,
-                refreshed: false,
-                failure: None,
-            }),
-            (Outcome::Refreshed, Some(token)) => Ok(Supplied {
-                token,
-                refreshed: true,
-                failure: None,
-            }),
+            (Outcome::Adopted, Some(token)) => Ok(Supplied::new(token, false)),
+            (Outcome::Refreshed, Some(token)) => Ok(Supplied::new(token, true)),
             (Outcome::ServedValid(failure), Some(token)) => Ok(Supplied {
                 token,
                 refreshed: false,
                 failure: Some(self.describe(failure).kind()),
+                retry_after,
             }),
             (Outcome::Failed(failure), _) => Err(self.describe(failure)),
             _ => Err(Error::new(
