@@ -10,6 +10,7 @@ pub(crate) use cache::{access_facts, is_fresh, serving};
 pub(crate) use key::Waiting;
 pub(crate) use look::{Look, LookedLogin};
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ use crate::refresh::protocol::Failure;
 use crate::settings::Settings;
 use crate::storage::{self, Names, Storage};
 
+/// Of so many of its tokens a process knows that it made them: one of an older
+/// refresh is told as another's.
+const MADE: usize = 32;
+
 /// One profile within this process.
 #[derive(Debug)]
 pub(crate) struct Profile {
@@ -44,8 +49,8 @@ pub(crate) struct Profile {
     /// What servers have told about proofs.
     pub(crate) learnt: Learnt,
     pub(crate) counts: Counts,
-    /// The token of the newest refresh of this process.
-    made: Mutex<Option<Fingerprint>>,
+    /// The tokens of the newest refreshes of this process.
+    made: Mutex<VecDeque<Fingerprint>>,
 }
 
 impl Profile {
@@ -70,7 +75,11 @@ impl Profile {
 
     /// Counts a refresh of this process, and tells of it.
     pub(crate) fn has_made(&self, token: Option<&CachedToken>, took: Duration) {
-        *lock(&self.made) = token.map(|cached| Fingerprint::of(cached.token.expose()));
+        if let Some(cached) = token {
+            let mut made = lock(&self.made);
+            made.truncate(MADE - 1);
+            made.push_front(Fingerprint::of(cached.token.expose()));
+        }
         count(&self.counts.refreshed);
         self.tell(EventKind::Refreshed { took });
     }
@@ -78,8 +87,8 @@ impl Profile {
     /// Counts a token that was read, and tells if another process made it.
     pub(crate) fn has_read(&self, token: &CachedToken) {
         count(&self.counts.from_file);
-        let made = *lock(&self.made);
-        if made.is_none_or(|made| made != Fingerprint::of(token.token.expose())) {
+        let token = Fingerprint::of(token.token.expose());
+        if !lock(&self.made).contains(&token) {
             if let Some(storage) = &*lock(&self.storage) {
                 storage.shared.count_adoption();
             }

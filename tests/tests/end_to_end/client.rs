@@ -14,6 +14,7 @@ use url::Url;
 use vault_core::client::{AuthorizedClient, RequestError};
 use vault_core::event::{Event, EventKind};
 use vault_core::platform::store::{Interaction, KeySource, StoreKind};
+use vault_core::session::TokenOptions;
 use vault_core::{ErrorKind, Vault};
 use vault_tests::server::{AuthorizationServer, Dpop, Endpoint, Fault, Reply, ServerConfig};
 
@@ -265,6 +266,29 @@ async fn a_bound_token_goes_with_a_proof_and_the_apis_nonce_is_learnt() {
     let answer = client.send(client.get("userinfo").unwrap()).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(server.counts().refreshes_ok, 1);
+}
+
+/// A refresh for one resource makes the process read the other's token from the file again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_made_itself_is_not_told_as_anothers() {
+    let (_server, sandbox) = logged_in();
+    let vault = vault(&sandbox);
+    let session = vault.session("default").unwrap();
+    let [one, other] = ["https://one.example/", "https://other.example/"]
+        .map(|api| TokenOptions::default().resource(&api.parse().unwrap()));
+    let mut events = vault.events();
+    for options in [&one, &other] {
+        assert!(session.token(options).await.unwrap().refreshed);
+    }
+    for options in [&one, &other] {
+        assert!(!session.token(options).await.unwrap().refreshed);
+    }
+    session.logout(false).await.unwrap();
+    for _ in 0..2 {
+        let told = next(&mut events).await.kind;
+        assert!(matches!(told, EventKind::Refreshed { .. }), "{told:?}");
+    }
+    assert_eq!(next(&mut events).await.kind, EventKind::LoggedOut);
 }
 
 /// The next event, which has happened already or is about to.
