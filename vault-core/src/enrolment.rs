@@ -28,6 +28,7 @@ use crate::record::{Described, LoginSettings};
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::refresher::Caller;
+use crate::refresh::renewal::life;
 use crate::storage::{self, SealedReading, Storage};
 use crate::token::RefreshToken;
 
@@ -179,7 +180,7 @@ async fn make_login(
     let client = Client {
         id: &request.client_id,
         credential: credential.as_ref(),
-        now: profile.now().wall,
+        clock: profile.settings.clock.as_ref(),
     };
     let dpop_key = request.dpop.then(DpopKey::generate);
     let prover = dpop_key.as_ref().map(|key| Prover {
@@ -189,8 +190,14 @@ async fn make_login(
     });
     let prover = prover.as_ref();
     let person = login::run(&http, &endpoints, request, &client, interaction, prover);
-    let LoggedIn { mut tokens, claims } = unless_given_up(caller, person).await?;
-    let sent_at = Stamp::from(&profile.now());
+    let LoggedIn {
+        mut tokens,
+        sent,
+        answered,
+        claims,
+    } = unless_given_up(caller, person).await?;
+    let sent_at = Stamp::from(&sent);
+    let life = life(&tokens, sent_at.clone(), &answered);
     let refresh_token = tokens.refresh_token.take().ok_or_else(|| {
         Error::new(
             ErrorKind::NotOffered,
@@ -209,7 +216,7 @@ async fn make_login(
         policy: policy(profile, known),
         account,
         subject,
-        logged_in: sent_at.clone(),
+        logged_in: sent_at,
         ca_certificates: profile.settings.ca_certificates.clone(),
         jkt: dpop_key.as_ref().map(|key| key.thumbprint().to_owned()),
         described,
@@ -218,7 +225,7 @@ async fn make_login(
     };
     check_account(profile, &settings, interaction).await?;
     let mut report = report(storage, &settings, false);
-    let tokens = NewTokens::Granted(tokens, refresh_token, sent_at);
+    let tokens = NewTokens::Granted(Box::new(tokens), refresh_token, life);
     let deadline = Instant::now() + LOCK_PATIENCE;
     let new = NewLogin {
         settings,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use vault_platform::clock::Now;
+use vault_platform::clock::{Clock, Now};
 use vault_platform::sealed_file::SealingKey;
 use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
@@ -481,12 +481,16 @@ impl LoginRecord {
 
     /// The client of this login, which is about to ask its server. Its
     /// credential lies in the key item, or here.
-    pub(crate) fn client<'a>(&'a self, key: Option<&'a KeyItem>, now: &Now) -> Client<'a> {
+    pub(crate) fn client<'a>(
+        &'a self,
+        key: Option<&'a KeyItem>,
+        clock: &'a dyn Clock,
+    ) -> Client<'a> {
         let in_item = key.and_then(|key| key.credential.as_ref());
         Client {
             id: &self.settings.client_id,
             credential: in_item.or(self.credential.as_ref()),
-            now: now.wall,
+            clock,
         }
     }
 

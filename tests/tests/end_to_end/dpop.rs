@@ -37,7 +37,8 @@ fn session(sandbox: &Sandbox) -> Session {
     session_by(sandbox, Arc::new(SystemClock))
 }
 
-fn session_by(sandbox: &Sandbox, clock: Arc<dyn Clock>) -> Session {
+/// The same by another clock.
+pub(crate) fn session_by(sandbox: &Sandbox, clock: Arc<dyn Clock>) -> Session {
     Vault::builder("vault-cli")
         .clock(clock)
         .state_root(sandbox.state())

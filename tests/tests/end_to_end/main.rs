@@ -48,6 +48,7 @@ mod scene;
 #[cfg(target_os = "linux")]
 mod screen;
 mod skipped;
+mod slow_logins;
 mod support;
 #[cfg(target_os = "linux")]
 mod tools;

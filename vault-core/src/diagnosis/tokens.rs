@@ -96,7 +96,8 @@ async fn introspect(
     report: &mut Report,
     said: &mut Vec<String>,
 ) {
-    let client = found.record.client(Some(&found.key), &profile.now());
+    let clock = profile.settings.clock.as_ref();
+    let client = found.record.client(Some(&found.key), clock);
     let token = &found.record.refresh_token;
     match is_active(http, &description.endpoints, &client, token).await {
         Some(true) => said.push("introspection calls it active".to_owned()),

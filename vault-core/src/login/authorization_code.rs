@@ -90,8 +90,9 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         code_verifier: &pkce.verifier,
         resource: single_resource(request),
     };
+    let sent = client.clock.now();
     let answer = request_tokens(http, endpoints, client, grant, prover).await;
-    let outcome = flow.conclude(answer, secrets.nonce.as_ref()).await;
+    let outcome = flow.conclude(answer, sent, secrets.nonce.as_ref()).await;
     let page = match &outcome {
         Ok(_) => Page::Done,
         Err(error) => Page::Failed(error.to_string()),

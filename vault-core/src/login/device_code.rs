@@ -71,7 +71,10 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
 
     let lifetime = granted.shown.expires_in;
     let limit = request.timeout.map_or(lifetime, |time| time.min(lifetime));
+    // Of the last poll, in the end: the ones before gave no tokens.
+    let mut sent = client.clock.now();
     let answer = poll(limit, granted.interval, || {
+        sent = client.clock.now();
         let grant = Grant::DeviceCode {
             device_code: &granted.device_code,
             resource: single_resource(request),
@@ -80,7 +83,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
     })
     .await?;
     // A device code has no nonce.
-    flow.conclude(answer, None).await
+    flow.conclude(answer, sent, None).await
 }
 
 /// Gets a code (section 3.1).

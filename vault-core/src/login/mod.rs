@@ -25,6 +25,7 @@ mod user_info;
 use std::fmt;
 
 use url::Url;
+use vault_platform::clock::Now;
 use vault_platform::secret::SecretString;
 
 pub use browser::SystemBrowser;
@@ -143,6 +144,10 @@ pub(crate) async fn run(
 #[derive(Debug)]
 pub(crate) struct LoggedIn {
     pub(crate) tokens: TokenResponse,
+    /// When the request for the tokens was sent: their life counts from here.
+    pub(crate) sent: Now,
+    /// When they came: the server's clock is compared with ours of this moment.
+    pub(crate) answered: Now,
     /// Who logged in, where that was asked for: of a checked ID token, but for
     /// the name.
     pub(crate) claims: Option<Claims>,
@@ -164,16 +169,25 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Takes the tokens out of the last answer and looks who logged in. Tokens
-    /// of a login that is refused are given back.
+    /// Takes the tokens out of the last answer, which has just come, and looks
+    /// who logged in. `sent` is when it was asked for. Tokens of a login that is
+    /// refused are given back.
     async fn conclude(
         &self,
         answer: Answer,
+        sent: Now,
         nonce: Option<&SecretString>,
     ) -> Result<LoggedIn, Error> {
+        // Before the server is asked who it is, which takes its own time.
+        let answered = self.client.clock.now();
         let tokens = tokens(answer, self.endpoints)?;
-        match self.who(&tokens, nonce).await {
-            Ok(claims) => Ok(LoggedIn { tokens, claims }),
+        match self.who(&tokens, &answered, nonce).await {
+            Ok(claims) => Ok(LoggedIn {
+                tokens,
+                sent,
+                answered,
+                claims,
+            }),
             Err(error) => {
                 if let Some(token) = &tokens.refresh_token
                     && let Err(error) = revoke(self.http, self.endpoints, self.client, token).await
@@ -190,6 +204,7 @@ impl Context<'_> {
     async fn who(
         &self,
         _tokens: &TokenResponse,
+        _answered: &Now,
         _nonce: Option<&SecretString>,
     ) -> Result<Option<Claims>, Error> {
         Ok(None)
@@ -199,6 +214,7 @@ impl Context<'_> {
     async fn who(
         &self,
         tokens: &TokenResponse,
+        answered: &Now,
         nonce: Option<&SecretString>,
     ) -> Result<Option<Claims>, Error> {
         // A server that granted less says so (RFC 6749, section 5.1).
@@ -217,7 +233,7 @@ impl Context<'_> {
             client_id: self.client.id,
             nonce,
             max_age: self.request.max_age,
-            now: tokens.date.unwrap_or(self.client.now),
+            now: tokens.date.unwrap_or(answered.wall),
         };
         let claims = id_token::verify(self.http, self.endpoints, token, &expected).await?;
         Ok(Some(

@@ -7,6 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use vault_platform::clock::SystemClock;
+
 use super::*;
 use crate::http::HttpOptions;
 
@@ -30,6 +32,14 @@ struct Server {
 
 impl Server {
     fn new(answers: impl IntoIterator<Item = (u16, &'static str)>) -> Self {
+        Self::meanwhile(answers, || {})
+    }
+
+    /// Does something between each request and its answer.
+    fn meanwhile<T: AsRef<str> + Send + 'static>(
+        answers: impl IntoIterator<Item = (u16, T)>,
+        mut meanwhile: impl FnMut() + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -39,6 +49,8 @@ impl Server {
             while let Some((status, body)) = answers.pop_front() {
                 let (mut stream, _) = listener.accept().unwrap();
                 keep.lock().unwrap().push(read_request(&mut stream));
+                meanwhile();
+                let body = body.as_ref();
                 let length = body.len();
                 let answer =
                     format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}");
@@ -117,7 +129,7 @@ impl LoginInteraction for Person {
 const CLIENT: Client<'_> = Client {
     id: "client",
     credential: None,
-    now: Duration::ZERO,
+    clock: &SystemClock,
 };
 
 const TOKENS: &str =
@@ -355,5 +367,156 @@ mod without_an_answer {
             "{answer:?}"
         );
         assert!(!format!("{answer:?}").contains("canary"));
+    }
+}
+
+/// Clocks that go on while a login is made. The server tells no time of its own.
+mod that_takes_its_time {
+    use data_encoding::BASE64URL_NOPAD;
+    use serde_json::Value;
+    use url::form_urlencoded;
+    use vault_platform::clock::{Clock, ManualClock};
+
+    use super::*;
+    use crate::oauth::ClientCredential;
+
+    const KEY: &str = include_str!("../oauth/client/test-rsa.pem");
+
+    /// How long the person takes: an assertion is good for half of it.
+    const PERSON: Duration = Duration::from_secs(120);
+
+    /// How long the server takes for each answer.
+    const ANSWER: Duration = Duration::from_secs(15);
+
+    const CODE: &str = r#"{"device_code":"DC","user_code":"UC","interval":0,
+        "verification_uri":"https://login.example/device"}"#;
+
+    /// Agrees after a while.
+    struct Slow {
+        person: Person,
+        clock: ManualClock,
+    }
+
+    impl LoginInteraction for Slow {
+        fn open_url(&self, url: &Url) -> Result<(), Error> {
+            self.clock.advance(PERSON);
+            self.person.open_url(url)
+        }
+
+        fn show_device_code(&self, code: &DeviceAuthorization) {
+            self.clock.advance(PERSON);
+            self.person.show_device_code(code);
+        }
+    }
+
+    /// A login by this clock, and when each request came.
+    async fn log_in<T: AsRef<str> + Send + 'static>(
+        request: &LoginRequest,
+        answers: impl IntoIterator<Item = (u16, T)>,
+        change: impl FnOnce(&mut Endpoints),
+    ) -> (LoggedIn, Server, Vec<Now>) {
+        let clock = ManualClock::new();
+        let came = Arc::new(Mutex::new(Vec::new()));
+        let (keep, watch) = (Arc::clone(&came), clock.clone());
+        let server = Server::meanwhile(answers, move || {
+            keep.lock().unwrap().push(watch.now());
+            watch.advance(ANSWER);
+        });
+        let mut endpoints = server.endpoints();
+        change(&mut endpoints);
+        let key = ClientCredential::private_key(&KEY.to_owned().into(), None).unwrap();
+        let client = Client {
+            credential: Some(&key),
+            clock: &clock,
+            ..CLIENT
+        };
+        let slow = Slow {
+            person: Person::default(),
+            clock: clock.clone(),
+        };
+        let logged_in = run(&http(), &endpoints, request, &client, &slow)
+            .await
+            .unwrap();
+        let came = came.lock().unwrap().clone();
+        (logged_in, server, came)
+    }
+
+    /// The claims of a request's assertion.
+    fn asserted(request: &str) -> Value {
+        let (_, body) = request.split_once("\r\n\r\n").unwrap();
+        let (_, assertion) = form_urlencoded::parse(body.as_bytes())
+            .find(|(name, _)| name == "client_assertion")
+            .unwrap();
+        let claims = assertion.split('.').nth(1).unwrap();
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_request_is_signed_when_it_is_made() {
+        let pending = (400, r#"{"error":"authorization_pending"}"#);
+        let browser = vec![(200, TOKENS)];
+        let device = vec![(200, CODE), pending, pending, (200, TOKENS)];
+        for (flow, answers) in [(Flow::Browser, browser), (Flow::Device, device)] {
+            let requests = answers.len();
+            let (logged_in, server, came) = log_in(&request(flow), answers, |_| {}).await;
+            assert_eq!(came.len(), requests);
+            for (index, came) in came.iter().enumerate() {
+                let (claims, now) = (asserted(&server.seen(index)), came.wall.as_secs());
+                assert_eq!(claims["iat"], now, "{flow:?}, request {index}");
+                assert_eq!(claims["exp"], now + 60, "{flow:?}, request {index}");
+            }
+            // Of a device code's polls, the last one is what the tokens came for.
+            let last = *came.last().unwrap();
+            assert_eq!(logged_in.sent, last, "{flow:?}");
+            assert_eq!(logged_in.answered.since_boot, last.since_boot + ANSWER);
+        }
+    }
+
+    #[cfg(feature = "openid")]
+    #[tokio::test]
+    async fn an_id_token_is_judged_by_the_time_at_which_it_came() {
+        use ring::rand::SystemRandom;
+        use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+        use serde_json::json;
+
+        const ISSUER: &str = "https://login.example";
+        let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let signer = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
+        let point = signer.public_key().as_ref();
+        let keys = json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "k1",
+            "x": BASE64URL_NOPAD.encode(&point[1..33]),
+            "y": BASE64URL_NOPAD.encode(&point[33..65]),
+        }]});
+        // The server has it made while the token request waits for its answer.
+        let issued = ManualClock::new().now().wall + ANSWER + PERSON + ANSWER;
+        let encode = |part: Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
+        let message = format!(
+            "{}.{}",
+            encode(json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" })),
+            encode(json!({
+                "iss": ISSUER, "sub": "u1", "aud": "client",
+                "iat": issued.as_secs(), "exp": issued.as_secs() + 300,
+            })),
+        );
+        let signature = signer.sign(&random, message.as_bytes()).unwrap();
+        let signature = BASE64URL_NOPAD.encode(signature.as_ref());
+        let mut tokens: Value = serde_json::from_str(TOKENS).unwrap();
+        tokens["id_token"] = json!(format!("{message}.{signature}"));
+
+        let answers = [CODE.to_owned(), tokens.to_string(), keys.to_string()];
+        let request = request(Flow::Device).scope("openid");
+        let (logged_in, _, came) = log_in(&request, answers.map(|body| (200, body)), |endpoints| {
+            endpoints.issuer = ISSUER.to_owned();
+            endpoints.jwks_uri = Some(endpoints.token_endpoint.join("/jwks").unwrap());
+            endpoints.id_token_signing_algs = Some(vec!["ES256".to_owned()]);
+        })
+        .await;
+        assert_eq!(logged_in.claims.unwrap().sub.as_deref(), Some("u1"));
+        // The keys were asked for afterwards, and took their time.
+        assert_eq!(came.len(), 3);
+        assert_eq!(logged_in.sent, came[1]);
+        assert_eq!(logged_in.answered, came[2]);
     }
 }

@@ -351,7 +351,7 @@ impl Claim {
             resource,
             audience,
         };
-        let client = record.client(Some(&key), &clock.now());
+        let client = record.client(Some(&key), clock);
         let mut answer = request_tokens(http, &endpoints, &client, grant, prover.as_ref()).await;
         let mut moved = None;
         if is_gone(&answer)

@@ -86,7 +86,7 @@ pub(crate) async fn revoke_now(
         ));
     };
     let http = profile.http(&settings.ca_certificates)?;
-    let client = record.client(key, &profile.now());
+    let client = record.client(key, profile.settings.clock.as_ref());
     let call = revoke(&http, endpoints, &client, &record.refresh_token);
     match tokio::time::timeout(profile.settings.revocation_deadline, call).await {
         Ok(Ok(Revoked::Done)) => Ok(()),

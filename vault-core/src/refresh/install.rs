@@ -13,13 +13,12 @@ use super::description::describe;
 use super::farewell::{delete_leftovers, revoke_now};
 use super::protocol::login::Install;
 use super::protocol::{Effect, Event, Failure, Outcome};
-use super::renewal::life;
 use crate::bound_host::{self, BoundHost};
 use crate::display::{HistoryEntry, LoginState, ProfileSummary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 use crate::identity::{FolderId, KeyId, LoginId};
-use crate::life::Stamp;
+use crate::life::{Life, Stamp};
 use crate::oauth::ClientCredential;
 use crate::oauth::dpop::DpopKey;
 use crate::oauth::token_endpoint::TokenResponse;
@@ -44,8 +43,8 @@ pub(crate) struct NewLogin {
 /// How a new login's tokens came.
 #[derive(Debug)]
 pub(crate) enum NewTokens {
-    /// From the token endpoint, asked at this time.
-    Granted(TokenResponse, RefreshToken, Stamp),
+    /// From the token endpoint, with the access token's life.
+    Granted(Box<TokenResponse>, RefreshToken, Life),
     /// From the user: only a refresh token.
     Imported(RefreshToken),
 }
@@ -59,14 +58,13 @@ pub(crate) async fn install(
     new: NewLogin,
     deadline: Instant,
 ) -> Result<Vec<BoundHost>> {
-    let now = profile.now();
     let imported = matches!(new.tokens, NewTokens::Imported(_));
     let (refresh_token, access_tokens, id_token) = match new.tokens {
         NewTokens::Imported(refresh_token) => (refresh_token, Vec::new(), None),
-        NewTokens::Granted(response, refresh_token, sent_at) => {
+        NewTokens::Granted(response, refresh_token, life) => {
             let token = CachedToken {
                 key: CacheKey::default().bound_to(new.settings.jkt.as_deref()),
-                life: life(&response, sent_at, &now),
+                life,
                 token: response.access_token,
                 granted_scope: response.scope,
                 refused: false,
@@ -98,7 +96,7 @@ pub(crate) async fn install(
         refresh_token,
         access_tokens,
         settings: new.settings,
-        refreshed: Stamp::from(&now),
+        refreshed: Stamp::from(&profile.now()),
         credential,
         id_token,
     };

@@ -75,7 +75,8 @@ fn side_by_side(new: CachedToken, others: &[CachedToken], now: &Now) -> Vec<Cach
 }
 
 /// How long an access token lives: as the server says, else as the token says
-/// if it is a JWT, counted from the moment the request was sent.
+/// if it is a JWT, counted from the moment the request was sent. `now` is when
+/// the answer came.
 pub(crate) fn life(response: &TokenResponse, since: Stamp, now: &Now) -> Life {
     let server_now = response.date.unwrap_or(now.wall);
     let by_claim = || {

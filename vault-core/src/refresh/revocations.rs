@@ -168,15 +168,14 @@ async fn try_again(profile: &Profile, folder: &StateFolder, login: LoginId) -> R
 
 /// Done, also where the server will never do it. An error means: not now.
 async fn ask_server(profile: &Profile, item: &RevocationItem) -> Result<()> {
-    let now = profile.now().wall;
-    if now.saturating_sub(item.logged_out) > KEPT_FOR {
+    if profile.now().wall.saturating_sub(item.logged_out) > KEPT_FOR {
         return Ok(());
     }
     let http: Http = profile.settings.http(&item.ca_certificates)?;
     let client = Client {
         id: &item.client_id,
         credential: item.credential.as_ref(),
-        now,
+        clock: profile.settings.clock.as_ref(),
     };
     let call = revoke(&http, &item.endpoints, &client, &item.refresh_token);
     match tokio::time::timeout(profile.settings.revocation_deadline, call).await {

@@ -6,6 +6,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use reqwest::header::AUTHORIZATION;
 use serde_json::json;
 use url::form_urlencoded::byte_serialize;
+use vault_platform::clock::Clock;
 use vault_platform::random;
 use vault_platform::secret::{SecretBuffer, SecretString};
 
@@ -28,8 +29,9 @@ pub(crate) struct Client<'a> {
     pub(crate) id: &'a str,
     /// Absent for a public client.
     pub(crate) credential: Option<&'a ClientCredential>,
-    /// Since the UNIX epoch, for the times in an assertion.
-    pub(crate) now: Duration,
+    /// Read for each assertion: a person may take longer over a login than one
+    /// is good for.
+    pub(crate) clock: &'a dyn Clock,
 }
 
 impl Client<'_> {
@@ -101,10 +103,11 @@ impl Client<'_> {
         if let Some(kid) = kid {
             header["kid"] = kid.into();
         }
+        let now = self.clock.now().wall;
         let mut claims = json!({
             "iss": self.id, "sub": self.id, "aud": audience,
             "jti": BASE64URL_NOPAD.encode(&random::bytes::<16>()),
-            "iat": self.now.as_secs(), "exp": (self.now + ASSERTION_LIFE).as_secs(),
+            "iat": now.as_secs(), "exp": (now + ASSERTION_LIFE).as_secs(),
         });
         if let Some(x5t) = x5t {
             header["x5t#S256"] = x5t.into();

@@ -5,6 +5,7 @@ use ring::signature::{
     UnparsedPublicKey, VerificationAlgorithm,
 };
 use url::Url;
+use vault_platform::clock::ManualClock;
 
 use std::time::Duration;
 
@@ -41,10 +42,12 @@ fn pem(der: &[u8]) -> SecretString {
 }
 
 fn begin(credential: Option<&ClientCredential>) -> (String, Headers) {
+    let clock = ManualClock::new();
+    clock.set_wall(Duration::from_secs(1_800_000_000));
     let client = Client {
         id: "my app",
         credential,
-        now: Duration::from_secs(1_800_000_000),
+        clock: &clock,
     };
     let (form, headers) = client.begin(&endpoints(None)).unwrap();
     let text = String::from_utf8(form.finish().expose().to_vec()).unwrap();
