@@ -146,10 +146,13 @@ impl Profile {
 
     /// Where the folder lies, or would lie, as a key item names it; `None` in
     /// memory.
-    pub(crate) fn folder_path(&self) -> Option<String> {
-        let (root, names) = (self.settings.root.as_ref()?, &self.names);
-        let path = root.join(&names.application).join(&names.profile);
-        Some(storage::path_text(&path))
+    pub(crate) fn folder_path(&self) -> Result<Option<String>> {
+        let Some(root) = &self.settings.root else {
+            return Ok(None);
+        };
+        let names = [&*self.names.application, &*self.names.profile];
+        let path = StateFolder::path_below(root, &names)?;
+        Ok(Some(storage::path_text(&path)))
     }
 
     fn create_folder(&self) -> Result<StateFolder> {
@@ -308,4 +311,34 @@ impl Profile {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Vault;
+
+    #[test]
+    fn a_folder_is_made_where_a_key_item_is_expected_to_say() {
+        let place = tempfile::tempdir().unwrap();
+        for (application, name) in [
+            ("com.example.app", "work"),
+            ("com.example.MyApp", "Work"),
+            ("com.example.MyApp", "WORK"),
+        ] {
+            let vault = Vault::builder(application)
+                .state_root(place.path().join("state"))
+                .open()
+                .unwrap();
+            let session = vault.session(name).unwrap();
+            let profile = &session.profile;
+            let expected = profile.folder_path().unwrap();
+            assert!(expected.is_some() && profile.existing_folder().unwrap().is_none());
+            let folder = profile.create_folder().unwrap();
+            assert_eq!(folder.path().map(storage::path_text), expected);
+        }
+        let memory = Vault::builder("com.example.MyApp").store(StoreKind::Memory);
+        let session = memory.open().unwrap().session("Work").unwrap();
+        assert_eq!(session.profile.folder_path().unwrap(), None);
+    }
 }

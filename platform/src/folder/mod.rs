@@ -123,6 +123,21 @@ impl StateFolder {
         Ok(folder.map(|folder| Self(Backing::Disk(Arc::new(folder)))))
     }
 
+    /// Tells where a folder lies, or would lie, that is made below `root` by
+    /// [`StateFolder::create_child`] for one name after the other. Looks at no
+    /// disk.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::BadName`]; [`FolderError::Io`] and its like when `root` is
+    /// no path.
+    pub fn path_below(root: &Path, names: &[&str]) -> Result<PathBuf, FolderError> {
+        for name in names {
+            check_name(name)?;
+        }
+        Ok(below(disk::plain(root)?, names, caseless::FILE_SYSTEMS))
+    }
+
     /// Makes a new, empty folder that is only in this process's memory.
     #[must_use]
     pub fn in_memory() -> Self {
@@ -452,6 +467,12 @@ fn child_name(name: &str, caseless: bool) -> Cow<'_, str> {
     } else {
         name.into()
     }
+}
+
+/// Gives the path on disk of a folder in folders.
+fn below(root: PathBuf, names: &[&str], caseless: bool) -> PathBuf {
+    let step = |path: PathBuf, name: &&str| path.join(&*child_name(name, caseless));
+    names.iter().fold(root, step)
 }
 
 /// Gives the name of a folder that has this one on disk; `None` for a folder

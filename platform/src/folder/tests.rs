@@ -206,6 +206,37 @@ fn a_folders_name_on_disk_has_no_capitals_where_there_is_no_case() {
         assert_eq!(found(without, true).as_deref(), Some(name));
     }
     assert_eq!(name_of_child("Work".to_owned(), true), None);
+    let names = ["com.example.MyApp", "Work"];
+    let path = |caseless| below(PathBuf::from("state"), &names, caseless);
+    let with_case = ["state", "com.example.MyApp", "Work"];
+    assert_eq!(path(false), PathBuf::from_iter(with_case));
+    let without = ["state", "com.example.^my^app", "^work"];
+    assert_eq!(path(true), PathBuf::from_iter(without));
+}
+
+#[test]
+fn a_folders_path_is_known_before_the_folder_is_made() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let mut roots = ["plain", "./dotted", "ended/", "deep//er"]
+        .map(|root| place.path().join(root))
+        .to_vec();
+    if cfg!(unix) {
+        roots.push(format!("/{}/doubled", place.path().display()).into());
+    }
+    for root in roots {
+        for names in [["com.example.app", "work"], ["com.example.MyApp", "Work"]] {
+            let path = StateFolder::path_below(&root, &names).expect("a path");
+            assert!(!path.exists(), "{}", path.display());
+            let options = FolderOptions::default();
+            let mut folder = StateFolder::create(&root, options).expect("creates");
+            for name in names {
+                folder = folder.create_child(name).expect("creates");
+            }
+            assert_eq!(folder.path(), Some(&*path));
+        }
+    }
+    let error = StateFolder::path_below(place.path(), &["app", ".."]).expect_err("leads away");
+    assert!(matches!(error, FolderError::BadName { .. }), "{error}");
 }
 
 #[test]

@@ -252,7 +252,7 @@ impl DiskFolder {
 
 /// Makes the path absolute, without a slash at its end: with one, a link at
 /// the end would be followed.
-fn plain(path: &Path) -> Result<PathBuf, FolderError> {
+pub(super) fn plain(path: &Path) -> Result<PathBuf, FolderError> {
     let path =
         std::path::absolute(path).map_err(|error| FolderError::from_io("find", path, error))?;
     Ok(path.components().collect())

@@ -283,7 +283,7 @@ impl DiskFolder {
     }
 }
 
-fn plain(path: &Path) -> Result<PathBuf, FolderError> {
+pub(super) fn plain(path: &Path) -> Result<PathBuf, FolderError> {
     let path =
         std::path::absolute(path).map_err(|error| FolderError::from_io("find", path, error))?;
     Ok(path.components().collect())

@@ -59,7 +59,7 @@ async fn without_folder(
         report.skipped(Code::Login, "it can't be read without the folder");
         return Ok(None);
     }
-    let here = profile.folder_path();
+    let here = profile.folder_path()?;
     match profile.read_key(store, None, Waiting::Task).await? {
         Some(key) if key.path != here => kept_elsewhere(&key, report),
         Some(_) => report.found(

@@ -56,7 +56,7 @@ impl Profile {
         match storage {
             Some(storage) => storage.choose_key_item(items),
             None => {
-                let here = self.folder_path();
+                let here = self.folder_path()?;
                 items.choose(|item, _| item.path == here)
             }
         }

@@ -117,7 +117,7 @@ impl Profile {
         match self.read_key(&worker, None, waiting).await? {
             None => Ok(None),
             Some(key) => {
-                let here = self.folder_path();
+                let here = self.folder_path()?;
                 match key.path {
                     Some(elsewhere) if Some(&elsewhere) != here.as_ref() => Err(Error::new(
                         ErrorKind::KeptElsewhere,

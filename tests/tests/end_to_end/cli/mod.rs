@@ -47,3 +47,4 @@ mod user_info;
 mod watch;
 #[cfg(windows)]
 mod windows;
+mod wiped;
