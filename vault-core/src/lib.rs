@@ -66,6 +66,7 @@ pub(crate) mod shared;
 pub(crate) mod storage;
 pub mod token;
 pub mod vault;
+pub(crate) mod waits;
 
 pub use bound_host::BoundHost;
 pub use error::{Error, ErrorKind, Result};

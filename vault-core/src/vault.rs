@@ -23,6 +23,7 @@ use crate::refresh::refresher::Refresher;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::storage::{self, Names};
+use crate::waits::LONGEST_WAIT;
 
 /// The vault of one application.
 ///
@@ -435,7 +436,7 @@ impl VaultBuilder {
     /// How long a caller waits for a token that another process refreshes: 30
     /// seconds, longer than a refresh may take. Where others get one token
     /// after another meanwhile, it goes on waiting for its turn, ten times as
-    /// long at most.
+    /// long at most. More than a day counts as a day.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
@@ -443,7 +444,7 @@ impl VaultBuilder {
     }
 
     /// How long a read of the store may take before it counts as hung: 10
-    /// seconds.
+    /// seconds. More than a day counts as a day.
     #[must_use]
     pub fn store_deadline(mut self, deadline: Duration) -> Self {
         self.store_deadline = deadline;
@@ -453,7 +454,7 @@ impl VaultBuilder {
     /// How long a request to the authorization server may take, up to the last
     /// byte of its answer: 20 seconds. A refresh whose answer does not come in
     /// time counts as sent; shorter than the server takes on a bad day costs
-    /// logins.
+    /// logins. More than a day counts as a day.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -497,9 +498,9 @@ impl VaultBuilder {
             ca_certificates: self.ca_certificates,
             allow_network_file_system: self.allow_network_file_system,
             roaming: self.roaming,
-            lock_timeout: self.lock_timeout,
-            store_deadline: self.store_deadline,
-            request_timeout: self.request_timeout,
+            lock_timeout: self.lock_timeout.min(LONGEST_WAIT),
+            store_deadline: self.store_deadline.min(LONGEST_WAIT),
+            request_timeout: self.request_timeout.min(LONGEST_WAIT),
             unlock_deadline: Duration::from_secs(120),
             revocation_deadline: Duration::from_secs(5),
             queue_revocations: self.queue_revocations,
@@ -579,5 +580,25 @@ mod tests {
         for name in ["con", "Nul.x", "com1", "work."] {
             assert_eq!(check_name("profile", name).is_err(), cfg!(windows));
         }
+    }
+
+    #[test]
+    fn a_wait_without_end_is_one_that_can_be_counted_with() {
+        let vault = Vault::builder("com.example.app")
+            .store(StoreKind::Memory)
+            .lock_timeout(Duration::MAX)
+            .store_deadline(Duration::MAX)
+            .request_timeout(Duration::MAX)
+            .open()
+            .unwrap();
+        let settings = &vault.settings;
+        for wait in [
+            settings.lock_timeout,
+            settings.store_deadline,
+            settings.request_timeout,
+        ] {
+            assert_eq!(wait, LONGEST_WAIT);
+        }
+        assert!(settings.unlock_and_call_deadline() > LONGEST_WAIT);
     }
 }

@@ -24,6 +24,7 @@ mod credentials;
 mod discovery;
 mod dpop;
 mod endings;
+mod endless;
 #[cfg(target_os = "linux")]
 mod history;
 #[cfg(target_os = "linux")]

@@ -8,6 +8,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::ClientCredential;
 use crate::oauth::text::clean;
+use crate::waits::LONGEST_WAIT;
 
 /// How a person logs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -150,10 +151,11 @@ impl LoginRequest {
     }
 
     /// Bounds the time a person has: five minutes for a browser by default,
-    /// and what the server gives for a device code.
+    /// and what the server gives for a device code. More than a day counts as a
+    /// day.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.timeout = Some(timeout.min(LONGEST_WAIT));
         self
     }
 

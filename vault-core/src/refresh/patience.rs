@@ -12,9 +12,6 @@ use crate::profile::Profile;
 /// application allows for one of them.
 const MOST: u32 = 10;
 
-/// More than this is as good as for ever, and can be counted with.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How often a caller that waits within its own process looks at the others.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -31,10 +28,10 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Waits for this long from now on, and again from each commit.
+    /// Waits for this long from now on, and again from each commit. A vault is
+    /// opened with no longer a time than can be counted with.
     pub(crate) fn new(each: Duration) -> Self {
         let now = Instant::now();
-        let each = each.min(LONGEST);
         Self {
             each,
             until: now + each,
