@@ -77,11 +77,16 @@ fn side_by_side(new: CachedToken, others: &[CachedToken], now: &Now) -> Vec<Cach
 /// How long an access token lives: as the server says, else as the token says
 /// if it is a JWT, counted from the moment the request was sent. `now` is when
 /// the answer came.
+///
+/// A life of nothing counts as not said, whoever says it: each caller would
+/// cost a rotation. A JWT has one if its server's clocks disagree, and what is
+/// less than a millisecond is stored as nothing.
 pub(crate) fn life(response: &TokenResponse, since: Stamp, now: &Now) -> Life {
     let server_now = response.date.unwrap_or(now.wall);
+    let said = |life: Duration| Some(milliseconds(life)).filter(|life| *life > 0);
     let by_claim = || {
         let expires_at = jwt::claims(response.access_token.expose())?.exp?;
-        Some(expires_at.saturating_sub(server_now))
+        said(expires_at.saturating_sub(server_now))
     };
     let offset = |date: Duration| {
         let date = i64::try_from(date.as_millis()).ok()?;
@@ -89,7 +94,7 @@ pub(crate) fn life(response: &TokenResponse, since: Stamp, now: &Now) -> Life {
     };
     Life {
         since,
-        lifetime_ms: response.expires_in.or_else(by_claim).map(milliseconds),
+        lifetime_ms: response.expires_in.and_then(said).or_else(by_claim),
         clock_offset_ms: response.date.and_then(offset),
     }
 }
@@ -114,6 +119,7 @@ pub(crate) fn record_without_access_token(
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use vault_platform::clock::{Clock, ManualClock};
 
     use super::*;
@@ -137,6 +143,52 @@ mod tests {
     fn scopes(tokens: &[CachedToken]) -> Vec<&str> {
         let words = tokens.iter().map(|token| token.key.scope.first());
         words.map(|word| word.map_or("", String::as_str)).collect()
+    }
+
+    /// The life of a token that says `exp`, of a server that says the rest.
+    fn lifetime(
+        exp: Option<u64>,
+        expires_in: Option<Duration>,
+        date: Option<u64>,
+        clock: &ManualClock,
+    ) -> Option<u64> {
+        let claims = exp.map_or_else(|| "{}".to_owned(), |exp| format!("{{\"exp\":{exp}}}"));
+        let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(claims);
+        let response = TokenResponse {
+            access_token: AccessToken::new(format!("e30.{claims}.c2ln").into()),
+            refresh_token: None,
+            id_token: None,
+            expires_in,
+            scope: None,
+            date: date.map(Duration::from_secs),
+        };
+        let now = clock.now();
+        life(&response, Stamp::from(&now), &now).lifetime_ms
+    }
+
+    #[test]
+    fn a_life_of_nothing_counts_as_not_said_by_whomever() {
+        let clock = ManualClock::new();
+        let now = clock.now().wall.as_secs();
+        let by_claim = |exp, date| lifetime(Some(exp), None, date, &clock);
+        assert_eq!(by_claim(now + 300, None), Some(300_000));
+        assert_eq!(by_claim(now, None), None);
+        assert_eq!(by_claim(now - 1, None), None);
+        // The server's own clock decides, where it tells it.
+        assert_eq!(by_claim(now, Some(now - 60)), Some(60_000));
+        for date in [now + 300, now + 301] {
+            assert_eq!(by_claim(now + 300, Some(date)), None);
+        }
+
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(lifetime(Some(now), minute, None, &clock), Some(60_000));
+        // Less than can be stored.
+        let moment = Some(Duration::from_micros(400));
+        assert_eq!(lifetime(None, moment, None, &clock), None);
+        assert_eq!(
+            lifetime(Some(now + 300), moment, None, &clock),
+            Some(300_000)
+        );
     }
 
     #[test]
