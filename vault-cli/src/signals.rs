@@ -1,4 +1,5 @@
-//! Signals wait for a refresh that is between send and commit.
+//! Signals wait for a refresh that is between send and commit, and those that
+//! end the program let no other begin.
 //!
 //! Nothing is set up before there is something to wait for: until then they do
 //! what they do to any program, and most calls never come to that.
@@ -119,8 +120,11 @@ mod unix {
         }
         let signals = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
         hear(signals.into_iter().filter(heeded).collect(), |signal| {
-            vault_core::exit::settle(PATIENCE);
-            if signal != SIGTSTP {
+            if signal == SIGTSTP {
+                // When it goes on, it refreshes as before.
+                vault_core::exit::settle(PATIENCE);
+            } else {
+                vault_core::exit::end(PATIENCE);
                 do_last_work();
                 vault_core::exit::rest(REST);
             }
@@ -304,7 +308,7 @@ mod windows {
                     }
                     TOLD.store(true, Ordering::SeqCst);
                     let ending = std::thread::Builder::new().spawn(|| {
-                        vault_core::exit::settle(PATIENCE);
+                        vault_core::exit::end(PATIENCE);
                         do_last_work();
                         end_at_once(ENDED)
                     });

@@ -114,7 +114,8 @@ pub enum ErrorKind {
     HostNotBound,
     /// A name, a token or an option that can't be used.
     InvalidInput,
-    /// The vault's own thread has ended; the next call starts another.
+    /// The vault's own thread has ended, and the next call starts another; or
+    /// this process is ending, and refreshes no more ([`crate::exit::end`]).
     Closed,
     /// A defect of this software.
     Internal,

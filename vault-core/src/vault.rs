@@ -262,9 +262,10 @@ impl Vault {
         self.settings.root.as_deref()
     }
 
-    /// Waits until no refresh is between send and commit, at most for
-    /// `deadline`. Returns whether that was reached. The vault's other clones and
-    /// its sessions go on. Normal exit does this by itself, for 30 s at most.
+    /// Waits until no refresh of this process is between send and commit, at most
+    /// for `deadline`. Returns whether that was reached. The vault's other clones
+    /// and its sessions go on, and may refresh again. A program that is about to
+    /// end calls [`exit::end`](crate::exit::end), as normal exit does by itself.
     #[must_use]
     pub fn close(self, deadline: Duration) -> bool {
         crate::exit::settle(deadline)

@@ -119,7 +119,7 @@ async fn serve(arguments: &Arguments) -> Result<(), RequestError> {
     }
     drop(fresh);
     // Not between a token's sending and the saving of its successor.
-    if vault.close(PATIENCE) {
+    if vault_core::exit::end(PATIENCE) {
         println!("stopped");
     } else {
         eprintln!("stopped while a refresh is still under way; the next start sorts it out");

@@ -24,6 +24,9 @@ use crate::leaks::kept;
 use crate::server::{browser, fingerprint};
 use crate::stand_in;
 
+/// Longer than a worker's refresh is held up.
+const EXIT_PATIENCE: Duration = Duration::from_secs(20);
+
 /// The failure of a program of the tests.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -161,6 +164,12 @@ pub enum Act {
     /// Ends the process normally while another of its threads has asked for a token and the server
     /// has not answered.
     ExitInFlight,
+    /// Has nothing more sent, as a process does that will end, while another of its threads has
+    /// asked for a token and is held up at the armed point, before the send.
+    EndBeforeSend,
+    /// Ends the process normally at that moment. After the vault's own part of the exit there is
+    /// more to do, as a program's other libraries may have, until the refresh is over.
+    ExitBeforeSend,
     /// Forks without `exec` while another thread has asked for a token and the server has not
     /// answered; the child asks, too. The first report is the child's.
     ForkInFlight,
@@ -338,6 +347,23 @@ impl Act {
                 wait_for_send();
                 end_normally()
             }
+            Self::EndBeforeSend => {
+                let asked = ask_and_reach_the_point(session);
+                let ended = vault_core::exit::end(EXIT_PATIENCE);
+                match asked.join() {
+                    Ok(report) if ended => report,
+                    asked => Report {
+                        error: Some(format!("the end came to {ended}, the asking to {asked:?}")),
+                        ..Report::default()
+                    },
+                }
+            }
+            Self::ExitBeforeSend => {
+                // Registered before the vault's own, this runs after it.
+                vault_core::platform::exit::at_exit(linger);
+                ask_and_reach_the_point(session);
+                end_normally()
+            }
             Self::ForkInFlight => fork_in_flight(session, || {
                 let report = Self::Token { min_valid_ms: 0 }.carry_out(session);
                 say(&report).is_ok()
@@ -371,15 +397,38 @@ pub fn wanted(min_valid_ms: u64) -> TokenOptions {
     TokenOptions::default().min_valid(Duration::from_millis(min_valid_ms))
 }
 
+/// Has another thread ask for a token, and waits until it is held up at the armed point. That
+/// counts as passed only when it goes on, so an earlier one is waited for, and a little longer.
+fn ask_and_reach_the_point(session: &Session) -> std::thread::JoinHandle<Report> {
+    let asking = session.clone();
+    let asked = std::thread::spawn(move || Act::Token { min_valid_ms: 0 }.carry_out(&asking));
+    while !has_passed("refresh.after:Claim") {
+        pause(Duration::from_millis(1));
+    }
+    pause(Duration::from_millis(200));
+    asked
+}
+
+/// What else is done at exit: it takes until the refresh is over, within limits.
+extern "C" fn linger() {
+    for _ in 0..6000 {
+        if has_passed("refresh.after:Finish") {
+            break;
+        }
+        pause(Duration::from_millis(1));
+    }
+}
+
 /// Waits until a refresh of this process has begun to send.
 fn wait_for_send() {
-    while !fault::passed()
-        .iter()
-        .any(|point| point == "refresh.before:Send")
-    {
+    while !has_passed("refresh.before:Send") {
         pause(Duration::from_millis(1));
     }
     pause(Duration::from_millis(50));
+}
+
+fn has_passed(point: &str) -> bool {
+    fault::passed().iter().any(|passed| passed == point)
 }
 
 #[expect(clippy::exit, reason = "a normal exit is what is tested")]

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use vault_core::ErrorKind;
 use vault_core::platform::clock::{Clock, SystemClock};
+use vault_core::platform::folder::{FolderOptions, StateFolder};
+use vault_core::platform::lock::LockFile;
 use vault_core::refresh::policy::RotationPolicy;
 use vault_tests::kills::scene::{LIFETIME, Scene};
 use vault_tests::kills::worker::{self, Act, Armed, Effect, Order, Place, Report};
@@ -237,6 +239,74 @@ fn normal_exit_waits_until_the_answer_is_saved() {
     assert!(token.is_ok(), "{token:?}");
     // It was there already.
     assert_eq!(scene.server.counts().refresh_requests, 2);
+}
+
+/// Where a refresh is not sent yet.
+const UNSENT: [&str; 3] = [
+    "refresh.before:Prepare",
+    "refresh.before:Mark",
+    "refresh.before:Send",
+];
+
+/// Longer than it takes a worker to come to its end after the claim.
+const HELD_UP: Effect = Effect::Pause(1500);
+
+/// A mark that is left there costs the login.
+fn unforgiving() -> Scene {
+    Scene::logged_in(Rotation::Strict, RotationPolicy::strict()).unwrap()
+}
+
+#[test]
+fn a_process_that_is_ending_sends_nothing_and_leaves_no_mark() {
+    at_each(&UNSENT, |point| {
+        let scene = unforgiving();
+        let mut worker = Worker::start(&scene, &[Act::EndBeforeSend], Some((point, HELD_UP)));
+        let report = worker.report();
+        let error = report.error.as_deref();
+        assert_eq!(error, Some("Closed"), "{point}: {:?}", report.message);
+        assert_eq!(scene.server.counts().refresh_requests, 1, "{point}");
+        // The process is still there.
+        let token = expired(&scene).open().unwrap().blocking().access_token();
+        assert!(token.is_ok(), "{point}: {token:?}");
+        assert_eq!(scene.server.counts().reuse_detected, 0, "{point}");
+    });
+}
+
+#[test]
+fn who_waits_for_a_process_that_is_ending_refreshes_in_its_stead() {
+    let scene = unforgiving();
+    let place = expired(&scene);
+    let folder = place.root.join(&place.application).join(worker::PROFILE);
+    let folder = StateFolder::open(&folder, FolderOptions::default());
+    let lock = LockFile::new(&folder.unwrap().unwrap(), "lock");
+    let held_up = Some(("refresh.before:Mark", HELD_UP));
+    let mut worker = Worker::start(&scene, &[Act::EndBeforeSend], held_up);
+    let began = SystemClock.since_boot();
+    while lock.try_lock().unwrap().is_some() {
+        assert!(SystemClock.since_boot() - began < LONG, "it never began");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // A failure of an attempt that is counted from now on would be told to this one, too.
+    let token = place.open().unwrap().blocking().access_token();
+    assert!(token.is_ok(), "{token:?}");
+    assert_eq!(worker.report().error.as_deref(), Some("Closed"));
+    let counts = scene.server.counts();
+    assert_eq!((counts.refresh_requests, counts.reuse_detected), (2, 0));
+}
+
+#[test]
+fn a_normal_exit_lets_no_refresh_begin_behind_its_back() {
+    at_each(&UNSENT, |point| {
+        let scene = unforgiving();
+        let hold = scene.server.hold(Endpoint::Token, Stage::Answered);
+        let mut worker = Worker::start(&scene, &[Act::ExitBeforeSend], Some((point, HELD_UP)));
+        assert!(worker.child.wait().unwrap().success(), "{point}");
+        drop(hold);
+        assert_eq!(scene.server.counts().refresh_requests, 1, "{point}");
+        let token = expired(&scene).open().unwrap().blocking().access_token();
+        assert!(token.is_ok(), "{point}: {token:?}");
+        assert_eq!(scene.server.counts().reuse_detected, 0, "{point}");
+    });
 }
 
 /// The child's copy of the lock is closed at the fork, and what the parent is in the middle of is

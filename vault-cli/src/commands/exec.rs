@@ -94,7 +94,7 @@ fn keep_and_wait(
         Ended::Exited(code) => Ok(Exit::AsTheCommand(code)),
         #[cfg(unix)]
         Ended::Signalled(signal) => {
-            vault_core::exit::settle(system::PATIENCE);
+            vault_core::exit::end(system::PATIENCE);
             crate::signals::end_by(signal);
             let signal = u8::try_from(signal).unwrap_or_default();
             Ok(Exit::AsTheCommand(128_u8.saturating_add(signal)))

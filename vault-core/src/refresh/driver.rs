@@ -164,9 +164,11 @@ struct Driver {
     /// When this process wrote its mark.
     marked: Option<Stamp>,
     commit_pause: Duration,
-    /// Keeps the process from ending between send and commit, and before the
-    /// copies are written.
+    /// Keeps the process from ending between mark, send and commit, and before
+    /// the copies are written.
     in_flight: Option<InFlight>,
+    /// The token was not sent, because the process is ending.
+    ending: bool,
 }
 
 impl Driver {
@@ -205,6 +207,7 @@ impl Driver {
             marked: None,
             commit_pause: Duration::from_millis(100),
             in_flight: None,
+            ending: false,
         }
     }
 

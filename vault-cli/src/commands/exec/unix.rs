@@ -27,10 +27,9 @@ pub(super) fn run_alone(command: Command) -> Result<Exit, Failure> {
 }
 
 /// Puts the command in this process's place; comes back only with the reason
-/// why it could not. What runs at exit does not run then, so it is waited for
-/// here.
+/// why it could not. What runs at exit does not run then, so it is done here.
 pub(super) fn replace(mut command: Command) -> Failure {
-    vault_core::exit::settle(PATIENCE);
+    vault_core::exit::end(PATIENCE);
     undo_hardening();
     let error = command.exec();
     not_started(&command, &error)

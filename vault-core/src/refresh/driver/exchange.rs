@@ -98,6 +98,12 @@ impl Driver {
         {
             tracing::warn!(?error, "another store still holds what the login has left");
         }
+        // Before the mark: one that a process leaves behind says of a token that
+        // it was sent, and a strict server's login would be given up for it.
+        let Some(in_flight) = InFlight::begin() else {
+            return self.failed(ending());
+        };
+        self.in_flight = Some(in_flight);
         let result = self.with_claim(|claim, storage| {
             let login = claim.key.login;
             storage.prepare_sealed(login, storage.sealed_size(login) + ROOM)
@@ -107,10 +113,14 @@ impl Driver {
     }
 
     pub(super) async fn send(&mut self) -> Event {
+        if !self.in_flight.as_ref().is_some_and(InFlight::may_send) {
+            self.ending = true;
+            self.error = Some(ending());
+            return self.answered(Answer::NotActed(Failure::Local));
+        }
         let Some(claim) = self.claim.take() else {
             return self.failed(Error::new(ErrorKind::Internal, "a send without a claim"));
         };
-        self.in_flight = Some(InFlight::begin());
         let trusted = claim
             .record()
             .map(|record| record.settings.ca_certificates.clone());
@@ -309,4 +319,12 @@ impl Driver {
         self.profile.forget();
         self.done(result)
     }
+}
+
+/// The error of a refresh that was due when the process had begun to end.
+fn ending() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "this process is ending and sends no refresh any more",
+    )
 }

@@ -15,6 +15,10 @@ use crate::shared::refusals::Reason;
 impl Driver {
     pub(super) fn share_failure(&mut self, failure: Failure) -> Event {
         self.failure = Some(failure);
+        if self.ending {
+            // Nothing has failed that others need to know of: who waits is next.
+            return Event::Done;
+        }
         let (Some(storage), Ok(name)) = (&self.storage, self.request_name()) else {
             return Event::Done;
         };
