@@ -600,6 +600,6 @@ mod tests {
         ] {
             assert_eq!(wait, LONGEST_WAIT);
         }
-        assert!(settings.unlock_and_call_deadline() > LONGEST_WAIT);
+        assert!(settings.call_deadline(Interaction::Allowed) > LONGEST_WAIT);
     }
 }
