@@ -34,6 +34,31 @@ impl Server {
     }
 }
 
+/// Which tokens the store can hold: a server may give a long one after a short
+/// one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Each.
+    Enough,
+    /// None, so there is no copy.
+    Nothing,
+    /// Every other one: the first, not the one after it.
+    First,
+    /// Every other one: not the first, the one after it.
+    Second,
+}
+
+impl Room {
+    pub(crate) fn holds(self, token: u8) -> bool {
+        match self {
+            Self::Enough => true,
+            Self::Nothing => false,
+            Self::First => token.is_multiple_of(2),
+            Self::Second => !token.is_multiple_of(2),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Configuration {
     pub(crate) name: &'static str,
@@ -52,8 +77,8 @@ pub(crate) struct Configuration {
     pub(crate) late_keys: bool,
     /// A process that died is started again.
     pub(crate) restarts: bool,
-    /// The store can't hold the token, so there is no copy.
-    pub(crate) store_is_too_small: bool,
+    /// Which tokens the store can hold.
+    pub(crate) room: Room,
     pub(crate) sabotage: Sabotage,
 }
 
@@ -76,7 +101,7 @@ impl Configuration {
             slow_disk: false,
             late_keys: false,
             restarts: true,
-            store_is_too_small: false,
+            room: Room::Enough,
             sabotage: Sabotage::None,
         }
     }
@@ -104,7 +129,10 @@ impl Configuration {
             durable: None,
             store: Store {
                 key: Some(0),
-                item: (!self.store_is_too_small).then_some(Item { login: 0, refresh }),
+                item: self
+                    .room
+                    .holds(refresh.token)
+                    .then_some(Item { login: 0, refresh }),
                 late: Vec::new(),
             },
             counters: Counters {

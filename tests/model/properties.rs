@@ -6,7 +6,7 @@ use stateright::Property;
 use vault_core::refresh::protocol::{Effect, Outcome};
 
 use super::Model;
-use super::configuration::Configuration;
+use super::configuration::{Configuration, Room};
 use super::process::{Kind, Life, Process};
 use super::sabotage::Sabotage;
 use super::step::{Action, Choice};
@@ -25,6 +25,7 @@ pub(crate) const TRANSIENT: &str = "nothing transient destroys a login";
 pub(crate) const FINAL: &str = "a logout is final";
 pub(crate) const NO_REUSE: &str = "reuse is never provoked";
 pub(crate) const POLICY: &str = "a token is sent again only as the policy allows";
+pub(crate) const NOTHING_OLD: &str = "a refresh leaves no older token in the store";
 pub(crate) const SERVED: &str = "a process alone gets a token";
 pub(crate) const REFRESHED: &str = "somebody gets a new token";
 pub(crate) const ITS_OWN: &str = "a token serves the request it was made for";
@@ -69,6 +70,11 @@ pub(crate) fn properties(configuration: &Configuration) -> Vec<Property<Model>> 
         Property::always(ITS_OWN, |_, world| keeps(world, Rule::ServedAnotherRequest)),
         Property::always(SERVED, |model: &Model, world| is_served(world, &model.0)),
     ];
+    if configuration.room != Room::Enough {
+        properties.push(Property::always(NOTHING_OLD, |model: &Model, world| {
+            nothing_old_stays(world, &model.0)
+        }));
+    }
     let refreshes = |kind: &Kind| !matches!(kind, Kind::Login | Kind::Logout);
     if configuration.processes.iter().any(refreshes) {
         properties.push(Property::sometimes(REFRESHED, |_, world: &World| {
@@ -256,6 +262,22 @@ fn nothing_is_revived(world: &World, configuration: &Configuration) -> bool {
                 && served.is_some_and(|login| world.witness.ended & bit(login) != 0);
             !revived && keeps(&after, Rule::LogoutUndone)
         })
+}
+
+/// At rest, when all access tokens have expired: a new process that refreshes
+/// leaves in the store what it made, or nothing.
+fn nothing_old_stays(world: &World, configuration: &Configuration) -> bool {
+    let Some(login) = world.witness.current.filter(|_| is_quiet(world)) else {
+        return true;
+    };
+    let mut world = after_late_writes(world);
+    world.epoch += 2;
+    let (after, outcome, _) = run_alone(&world, configuration);
+    outcome != Some(Outcome::Refreshed)
+        || after
+            .store
+            .item
+            .is_none_or(|item| newest_stored(&after, login) == Some(item.refresh))
 }
 
 /// At rest, a new process obtains a token wherever the login is not dead.

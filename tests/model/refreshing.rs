@@ -289,7 +289,9 @@ impl Process {
                 None => SealedCopy::Absent,
             },
             item: claim.item.map(|item| stored_copy(login, item)),
-            item_impossible: configuration.store_is_too_small && claim.record.is_some(),
+            item_impossible: claim
+                .record
+                .is_some_and(|record| !configuration.room.holds(record.refresh.token)),
             mark: claim.found_mark.map(|mark| MarkFacts {
                 generation: stored_copy(login, mark.refresh).generation,
                 refresh: stored_copy(login, mark.refresh).refresh,
@@ -547,7 +549,7 @@ impl Process {
     ) -> Event {
         let received = self.received.expect("something was received");
         let login = self.claimed().login;
-        if configuration.store_is_too_small {
+        if !configuration.room.holds(received.refresh.token) {
             return LOCAL;
         }
         let event = write_item(login, received.refresh, choice, world, configuration);
@@ -619,10 +621,10 @@ pub(crate) fn write_item(
     world: &mut World,
     configuration: &Configuration,
 ) -> Event {
-    let write = if configuration.store_is_too_small {
-        StoreWrite::DeleteItem
-    } else {
+    let write = if configuration.room.holds(refresh.token) {
         StoreWrite::Item(Item { login, refresh })
+    } else {
+        StoreWrite::DeleteItem
     };
     write_store(write, choice, world)
 }

@@ -1,6 +1,6 @@
 //! The configurations in which every rule holds.
 
-use super::configuration::{Configuration, EXPIRED, FRESH, Server, VALID};
+use super::configuration::{Configuration, EXPIRED, FRESH, Room, Server, VALID};
 use super::process::Kind::{self, Forced, Insisting, Login, Logout, Narrow, Refresh};
 use super::report;
 use super::world::Faults;
@@ -176,7 +176,30 @@ fn model_of_two_processes_and_many_faults() {
             ..NONE
         },
     );
-    small.store_is_too_small = true;
+    small.room = Room::Nothing;
+    let mut longer = run(
+        "2 refresh, no room for the next, crash",
+        two,
+        Faults {
+            crashes: 1,
+            store: 1,
+            time: 1,
+            ..NONE
+        },
+    );
+    longer.room = Room::First;
+    // One commit more may fail than those that bring the second way.
+    let mut shorter = run(
+        "2 refresh, room for the next alone, disk full",
+        two,
+        Faults {
+            commits: 7,
+            crashes: 1,
+            store: 1,
+            ..NONE
+        },
+    );
+    shorter.room = Room::Second;
     let mut power = run(
         "2 refresh, power loss, crash",
         two,
@@ -238,6 +261,8 @@ fn model_of_two_processes_and_many_faults() {
                 },
             ),
             small,
+            longer,
+            shorter,
             power,
         ],
     );

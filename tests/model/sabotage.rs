@@ -32,6 +32,8 @@ pub(crate) enum Sabotage {
     RevokeUnasked,
     /// A commit that failed counts as made.
     CommitToOldItem,
+    /// The older token stays in the store, where a newer one has no room.
+    KeepOldItem,
     /// A lost answer is asked for again and again.
     RetryWithoutEnd,
     /// The mark stays when the server can't have acted.
@@ -233,6 +235,9 @@ impl Sabotage {
                 world.store.item = None;
             }
             (Self::LeaveTheMark, Effect::Unmark) => return Some(Event::Done),
+            (Self::KeepOldItem, Effect::CopyToItem | Effect::RepairItem) => {
+                return Some(Event::Done);
+            }
             (Self::SkipTombstone, Effect::WriteTombstone) => {
                 world.witness.current = None;
                 return Some(Event::Done);

@@ -1,10 +1,10 @@
 //! Each sabotage, and the rule by which the checker finds it.
 
-use super::configuration::{Configuration, EXPIRED, FRESH, Server, VALID};
+use super::configuration::{Configuration, EXPIRED, FRESH, Room, Server, VALID};
 use super::process::Kind::{self, Login, Logout, Narrow, Refresh};
 use super::properties::{
     COMMITTED, ENDS, FINAL, ITS_OWN, MARKED, NEVER_DROPPED, NEVER_OLDER, NEVER_REPLACED,
-    NEWEST_KEPT, NO_REUSE, ONE_IN_FLIGHT, POLICY, PREPARED, SERVED, TRANSIENT,
+    NEWEST_KEPT, NO_REUSE, NOTHING_OLD, ONE_IN_FLIGHT, POLICY, PREPARED, SERVED, TRANSIENT,
 };
 use super::report;
 use super::sabotage::Sabotage;
@@ -17,6 +17,7 @@ struct Case {
     processes: &'static [Kind],
     faults: Faults,
     access_ages: &'static [u8],
+    room: Room,
 }
 
 const NONE: Faults = Faults::NONE;
@@ -103,6 +104,16 @@ const CASES: &[Case] = &[
         TWO,
         Faults { commits: 1, ..NONE },
     ),
+    Case {
+        room: Room::First,
+        ..case(
+            Sabotage::KeepOldItem,
+            NOTHING_OLD,
+            Server::Strict,
+            TWO,
+            NONE,
+        )
+    },
     case(
         Sabotage::ItemAlwaysWins,
         NEVER_OLDER,
@@ -145,6 +156,7 @@ const CASES: &[Case] = &[
         processes: TWO_REQUESTS,
         faults: NONE,
         access_ages: &[FRESH],
+        room: Room::Enough,
     },
     case(Sabotage::LeaveTheMark, SERVED, Server::Strict, TWO, NETWORK),
     case(
@@ -176,6 +188,7 @@ const CASES: &[Case] = &[
         processes: &[Refresh, Login, Logout],
         faults: Faults { time: 1, ..CRASH },
         access_ages: &[FRESH],
+        room: Room::Enough,
     },
 ];
 
@@ -193,6 +206,7 @@ const fn case(
         processes,
         faults,
         access_ages: &[VALID, EXPIRED],
+        room: Room::Enough,
     }
 }
 
@@ -204,6 +218,7 @@ fn model_finds_every_sabotage() {
         let mut configuration =
             Configuration::new("", case.server, case.processes).with(case.faults);
         configuration.access_ages = case.access_ages;
+        configuration.room = case.room;
         let sound = report::check(&configuration, 2);
         configuration.sabotage = case.sabotage;
         let found = report::check(&configuration, 1);

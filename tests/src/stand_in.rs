@@ -34,6 +34,24 @@ pub fn register() {
     }
 }
 
+/// A store of a state root, by itself.
+///
+/// # Errors
+///
+/// The store's.
+pub fn open(
+    kind: StoreKind,
+    root: &Path,
+    key_file: &Path,
+) -> Result<Arc<dyn SecretStore>, StoreError> {
+    let options = StoreOptions {
+        state_root: Some(root.to_owned()),
+        key: Some(KeySource::KeyFile(key_file.to_owned())),
+        ..StoreOptions::default()
+    };
+    store::open(kind, &options)
+}
+
 /// The accounts of an application's items in a store of a state root.
 ///
 /// # Errors
@@ -45,12 +63,7 @@ pub fn accounts(
     key_file: &Path,
     application: &str,
 ) -> Result<Vec<String>, StoreError> {
-    let options = StoreOptions {
-        state_root: Some(root.to_owned()),
-        key: Some(KeySource::KeyFile(key_file.to_owned())),
-        ..StoreOptions::default()
-    };
-    let items = store::open(kind, &options)?.list(application)?;
+    let items = open(kind, root, key_file)?.list(application)?;
     Ok(items.iter().map(|item| item.account().to_owned()).collect())
 }
 

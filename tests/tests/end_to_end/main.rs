@@ -50,6 +50,8 @@ mod scene;
 mod screen;
 mod skipped;
 mod slow_logins;
+#[cfg(target_os = "linux")]
+mod small_store;
 mod support;
 #[cfg(target_os = "linux")]
 mod tools;

@@ -18,7 +18,7 @@ use vault_tests::stand_in::{self, OTHER, SMALL, SMALL_LIMIT};
 use crate::scene::{LIFETIME, Other, Scene, errors, pause, wait_until};
 
 const FILES: StoreKind = StoreKind::EncryptedFile;
-const BOTH: [&str; 2] = ["default", "default#key"];
+pub(crate) const BOTH: [&str; 2] = ["default", "default#key"];
 
 /// A login in the encrypted-file store of a strict server.
 fn logged_in() -> Scene {
@@ -27,24 +27,24 @@ fn logged_in() -> Scene {
 }
 
 /// As an application that names no store.
-fn session(scene: &Scene) -> Session {
+pub(crate) fn session(scene: &Scene) -> Session {
     let mut assignment = scene.assignment(1);
     assignment.store = None;
     assignment.open().unwrap()
 }
 
-fn other(scene: &Scene) -> Other {
+pub(crate) fn other(scene: &Scene) -> Other {
     let mut assignment = scene.assignment(1);
     assignment.store = None;
     Other::start(&mut Other::program(), &assignment)
 }
 
-fn accounts(scene: &Scene, kind: StoreKind) -> Vec<String> {
+pub(crate) fn accounts(scene: &Scene, kind: StoreKind) -> Vec<String> {
     let application = "com.example.scene";
     stand_in::accounts(kind, &scene.state_root(), &scene.key_file(), application).unwrap()
 }
 
-fn is_stopped(process: &Other) -> bool {
+pub(crate) fn is_stopped(process: &Other) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
     status.rsplit_once(") ").unwrap().1.starts_with('T')
 }

@@ -48,7 +48,8 @@ pub enum Effect {
     SetAside,
     /// Write the sealed file anew from the token item, which is newer.
     RepairSealed,
-    /// Write the token item anew from the sealed file, which is newer.
+    /// Write the token item anew from the sealed file, which is newer; or
+    /// delete it, where the store can't hold that token.
     RepairItem,
     /// Create the next sealed file's temporary file at full size, durably.
     Prepare,
@@ -81,7 +82,8 @@ pub enum Effect {
     /// Overwrite the temporary file and rename it onto the sealed file: the
     /// commit point.
     Commit,
-    /// Commit into the token item instead, the second way.
+    /// Commit into the token item instead, the second way. Fails, and changes
+    /// nothing, where the store can't hold the new token.
     CommitToItem,
     /// Wait before the next try to commit, keeping lock and token.
     WaitToCommit,
@@ -90,7 +92,8 @@ pub enum Effect {
     EndChange,
     /// Give the new access token to all who wait in this process.
     HandOut,
-    /// Copy the new refresh token to the token item.
+    /// Copy the new refresh token to the token item; or delete that, where the
+    /// store can't hold the token.
     CopyToItem,
     /// Delete what is stored for the login, in store and folder: it has ended.
     DeleteRemains,
@@ -247,7 +250,8 @@ pub struct Claimed {
     pub sealed: SealedCopy,
     /// The token item, if it belongs to this login.
     pub item: Option<StoredCopy>,
-    /// The store can't hold this token (its size limit), so no copy is due.
+    /// The store can't hold the sealed file's token (its size limit), so no
+    /// copy of it is due. Of the token that comes next this says nothing.
     pub item_impossible: bool,
     /// The mark, if it is about this login.
     pub mark: Option<MarkFacts>,

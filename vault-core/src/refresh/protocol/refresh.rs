@@ -45,7 +45,6 @@ struct Held {
     /// How often this very token was sent before.
     attempts: u32,
     policy: RotationPolicy,
-    item_impossible: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,11 +61,11 @@ enum State {
     Marking(Held),
     Counting(Held),
     Sending(Held),
-    CheckingBeforeCommit(Held, bool),
-    Beginning(Held, bool),
-    Committing(Held, bool, u32),
-    WaitingToCommit(Held, bool, u32),
-    CommittingToItem(Held, bool),
+    CheckingBeforeCommit { usable: bool },
+    Beginning { usable: bool },
+    Committing { usable: bool, tries: u32 },
+    WaitingToCommit { usable: bool, tries: u32 },
+    CommittingToItem { usable: bool },
     Ending { copy_due: bool, usable: bool },
     CheckingBeforeHandOut { copy_due: bool, usable: bool },
     HandingOut { copy_due: bool, usable: bool },
@@ -172,35 +171,42 @@ impl Refresh {
             }
 
             // New tokens: commit, then hand out, then copy.
-            (State::CheckingBeforeCommit(..), Event::Tombstone(true)) => {
+            (State::CheckingBeforeCommit { .. }, Event::Tombstone(true)) => {
                 (State::Revoking, Effect::RevokeReceived)
             }
             (
-                State::CheckingBeforeCommit(held, usable),
+                State::CheckingBeforeCommit { usable },
                 Event::Tombstone(false) | Event::Failed(_),
-            ) => (State::Beginning(held, usable), Effect::BeginChange),
-            (State::Beginning(held, usable), Event::Done) => {
-                (State::Committing(held, usable, 1), Effect::Commit)
+            ) => (State::Beginning { usable }, Effect::BeginChange),
+            (State::Beginning { usable }, Event::Done) => {
+                (State::Committing { usable, tries: 1 }, Effect::Commit)
             }
-            (State::Committing(held, usable, _), Event::Done) => {
-                let copy_due = !held.item_impossible;
-                (State::Ending { copy_due, usable }, Effect::EndChange)
+            // Also where the store can't hold the new token: an older one must
+            // not stay there.
+            (State::Committing { usable, .. }, Event::Done) => (
+                State::Ending {
+                    copy_due: true,
+                    usable,
+                },
+                Effect::EndChange,
+            ),
+            (State::Committing { usable, tries }, Event::Failed(_)) if tries < COMMIT_TRIES => (
+                State::WaitingToCommit { usable, tries },
+                Effect::WaitToCommit,
+            ),
+            // The store may be able to hold the new token where it could not
+            // hold the old one: that shows when it is tried.
+            (State::Committing { usable, .. }, Event::Failed(_)) => {
+                (State::CommittingToItem { usable }, Effect::CommitToItem)
             }
-            (State::Committing(held, usable, tries), Event::Failed(_)) => {
-                if tries < COMMIT_TRIES || held.item_impossible {
-                    (
-                        State::WaitingToCommit(held, usable, tries),
-                        Effect::WaitToCommit,
-                    )
-                } else {
-                    (State::CommittingToItem(held, usable), Effect::CommitToItem)
-                }
-            }
-            (State::WaitingToCommit(held, usable, tries), Event::Done) => (
-                State::Committing(held, usable, tries.saturating_add(1)),
+            (State::WaitingToCommit { usable, tries }, Event::Done) => (
+                State::Committing {
+                    usable,
+                    tries: tries.saturating_add(1),
+                },
                 Effect::Commit,
             ),
-            (State::CommittingToItem(_, usable), Event::Done) => (
+            (State::CommittingToItem { usable }, Event::Done) => (
                 State::Ending {
                     copy_due: false,
                     usable,
@@ -209,8 +215,11 @@ impl Refresh {
             ),
             // Both ways failed: the token lives in this process alone, which
             // keeps it and the lock, and goes on trying until it ends.
-            (State::CommittingToItem(held, usable), Event::Failed(_)) => (
-                State::WaitingToCommit(held, usable, COMMIT_TRIES),
+            (State::CommittingToItem { usable }, Event::Failed(_)) => (
+                State::WaitingToCommit {
+                    usable,
+                    tries: COMMIT_TRIES,
+                },
                 Effect::WaitToCommit,
             ),
             // A process that was stopped for an hour in its commit must not hand
@@ -335,9 +344,14 @@ impl Refresh {
 
     /// `newest` is the newest token that is stored, in the sealed file by now.
     fn decide(&mut self, claimed: &Claimed, newest: StoredCopy) -> Step {
-        let item_is_current = claimed.item == Some(newest);
         if self.want.is_met_by(self.access) {
-            return if item_is_current || claimed.item_impossible {
+            // A copy that the store can't hold is not missed there; an older
+            // one must not stay.
+            let is_settled = match claimed.item {
+                Some(item) => item == newest,
+                None => claimed.item_impossible,
+            };
+            return if is_settled {
                 unlock(Outcome::Adopted)
             } else {
                 (State::RepairingItem, Effect::RepairItem)
@@ -369,7 +383,6 @@ impl Refresh {
         let held = Held {
             attempts: sent_before.map_or(0, |mark| mark.attempts),
             policy: claimed.policy,
-            item_impossible: claimed.item_impossible,
         };
         (State::Preparing(held), Effect::Prepare)
     }
@@ -382,7 +395,7 @@ impl Refresh {
     ) -> Step {
         match answer {
             Answer::Granted { usable } => (
-                State::CheckingBeforeCommit(held, usable),
+                State::CheckingBeforeCommit { usable },
                 Effect::CheckTombstone,
             ),
             Answer::InvalidGrant => (State::Refusing, Effect::MarkRefused),

@@ -242,6 +242,45 @@ fn the_newer_copy_wins_wherever_it_is() {
 }
 
 #[test]
+fn an_older_copy_goes_also_where_the_store_can_not_hold_the_newest() {
+    let too_large = Claimed {
+        item_impossible: true,
+        ..claimed()
+    };
+    let adopting = |item| {
+        let fresh = Claimed {
+            item,
+            access: access(true, true),
+            ..too_large.clone()
+        };
+        let mut world = world(&fresh, GRANTED);
+        run(Want::default(), move |effect| match effect {
+            Effect::Look => Event::Looked(Sight::Damaged),
+            effect => world(effect),
+        })
+    };
+    let effects = adopting(Some(copy(2)));
+    assert!(position(&effects, &Effect::RepairItem) < position(&effects, &Effect::Unlock));
+    assert_eq!(outcome(&effects), Outcome::Adopted);
+    for settled in [None, Some(copy(3))] {
+        let effects = adopting(settled);
+        assert!(!effects.contains(&Effect::RepairItem), "{settled:?}");
+        assert_eq!(outcome(&effects), Outcome::Adopted);
+    }
+
+    // What the next token is like, nobody knows before it is there.
+    for item in [None, Some(copy(2))] {
+        let expired = Claimed {
+            item,
+            ..too_large.clone()
+        };
+        let effects = run(Want::default(), world(&expired, GRANTED));
+        assert!(position(&effects, &Effect::Commit) < position(&effects, &Effect::CopyToItem));
+        assert_eq!(outcome(&effects), Outcome::Refreshed);
+    }
+}
+
+#[test]
 fn a_damaged_file_is_set_aside_and_repaired_from_the_store() {
     let damaged = Claimed {
         sealed: SealedCopy::Unreadable,
@@ -460,14 +499,21 @@ fn a_token_that_can_not_be_saved_is_kept_with_the_lock_until_it_can() {
 
 #[test]
 fn a_commit_to_the_store_is_the_second_way() {
-    let mut world = world(&claimed(), GRANTED);
-    let effects = run(Want::default(), |effect| match effect {
-        Effect::Commit => Event::Failed(Failure::Local),
-        effect => world(effect),
-    });
-    assert!(effects.contains(&Effect::CommitToItem));
-    assert!(!effects.contains(&Effect::CopyToItem));
-    assert_eq!(outcome(&effects), Outcome::Refreshed);
+    // Also where the store could not hold the token before.
+    for item_impossible in [false, true] {
+        let before = Claimed {
+            item_impossible,
+            ..claimed()
+        };
+        let mut world = world(&before, GRANTED);
+        let effects = run(Want::default(), |effect| match effect {
+            Effect::Commit => Event::Failed(Failure::Local),
+            effect => world(effect),
+        });
+        assert!(effects.contains(&Effect::CommitToItem));
+        assert!(!effects.contains(&Effect::CopyToItem));
+        assert_eq!(outcome(&effects), Outcome::Refreshed);
+    }
 }
 
 #[test]
