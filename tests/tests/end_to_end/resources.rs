@@ -12,7 +12,7 @@ use vault_core::refresh::policy::RotationPolicy;
 use vault_core::session::{Token, TokenOptions};
 use vault_core::{Error, ErrorKind, Session, fault};
 use vault_tests::fleet::{Assignment, Call, Fleet};
-use vault_tests::server::{Endpoint, Fault, ServerConfig, fingerprint};
+use vault_tests::server::{Endpoint, Fault, Reply, ServerConfig, fingerprint};
 
 use super::scene::{LIFETIME, Scene, errors, now, pause, tell, wait_until};
 
@@ -165,6 +165,37 @@ fn a_narrow_invalid_grant_does_not_end_the_login() {
         session.blocking().inspect().unwrap().state,
         LoginState::LoggedIn
     );
+}
+
+/// GitHub refuses a refresh token that is of no use any more with a name of its own, and with 200.
+#[test]
+fn a_dead_token_ends_the_login_by_githubs_name_too() {
+    let scene = logged_in(&apis(1));
+    let dead = Reply::oauth_error_with(
+        200,
+        "bad_refresh_token",
+        "The refresh token passed is incorrect or expired.",
+    );
+    let session = scene.session();
+    scene
+        .server
+        .fail_next(Endpoint::Token, 1, Fault::Instead(dead.clone()));
+    let narrow = token(&session, &for_resource(&apis(1)[0])).unwrap_err();
+    assert_eq!(narrow.kind(), ErrorKind::RequestRefused, "{narrow:?}");
+    assert!(!narrow.is_login_required());
+
+    scene
+        .server
+        .fail_always(Endpoint::Token, Fault::Instead(dead));
+    let before = scene.server.counts().refresh_requests;
+    for session in [session, scene.session()] {
+        let error = token(&session, &TokenOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error:?}");
+        assert!(error.is_login_required());
+        let inspected = session.blocking().inspect().unwrap();
+        assert_eq!(inspected.state, LoginState::LoginRequired);
+    }
+    assert_eq!(scene.server.counts().refresh_requests, before + 1);
 }
 
 #[test]

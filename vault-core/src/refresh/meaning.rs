@@ -22,7 +22,7 @@ pub(crate) struct Understood {
 
 /// Step 10 of the protocol. Only a refusal of the login's own request says
 /// something about the login: `invalid_grant` for a narrower one may be about
-/// what it asked for.
+/// what it asked for. A code that is not known is no word about the login.
 pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Understood {
     let told = |meaning, error| Understood {
         meaning,
@@ -39,11 +39,12 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
                 .map(|text| format!(": {text}"))
                 .unwrap_or_default();
             let (kind, meaning) = match error.as_str() {
-                "invalid_grant" if is_the_logins_own => {
+                // GitHub has names of its own for both.
+                "invalid_grant" | "bad_refresh_token" if is_the_logins_own => {
                     (ErrorKind::LoginRequired, Answer::InvalidGrant)
                 }
                 // The client is looked at before the token: nothing was spent.
-                "invalid_client" | "unauthorized_client" => (
+                "invalid_client" | "unauthorized_client" | "incorrect_client_credentials" => (
                     ErrorKind::ClientRefused,
                     Answer::NotActed(Failure::ClientRefused),
                 ),
@@ -112,8 +113,10 @@ mod tests {
     fn only_the_logins_own_request_can_end_the_login() {
         let ended = (Answer::InvalidGrant, ErrorKind::LoginRequired);
         let narrow = (Answer::RequestRefused, ErrorKind::RequestRefused);
-        assert_eq!(refusal("invalid_grant", true), ended);
-        assert_eq!(refusal("invalid_grant", false), narrow);
+        for code in ["invalid_grant", "bad_refresh_token"] {
+            assert_eq!(refusal(code, true), ended, "{code}");
+            assert_eq!(refusal(code, false), narrow, "{code}");
+        }
         for code in ["invalid_target", "invalid_scope", "invalid_request", "new"] {
             assert_eq!(refusal(code, true), narrow, "{code}");
             assert_eq!(refusal(code, false), narrow, "{code}");
@@ -162,9 +165,13 @@ mod tests {
             Answer::NotActed(Failure::ClientRefused),
             ErrorKind::ClientRefused,
         );
-        for code in ["invalid_client", "unauthorized_client"] {
-            assert_eq!(refusal(code, true), refused);
-            assert_eq!(refusal(code, false), refused);
+        for code in [
+            "invalid_client",
+            "unauthorized_client",
+            "incorrect_client_credentials",
+        ] {
+            assert_eq!(refusal(code, true), refused, "{code}");
+            assert_eq!(refusal(code, false), refused, "{code}");
         }
     }
 }

@@ -79,6 +79,13 @@ pub(super) fn rows() -> Vec<Row> {
         )
         .stored(refused("invalid_grant"))
         .with(|row| row.afterwards = Afterwards::TokenIfInsisted),
+        row(
+            "bad_refresh_token with 200, as GitHub says it",
+            Fault::oauth_error(200, "bad_refresh_token"),
+            Caller::Fails(ErrorKind::LoginRequired),
+        )
+        .stored(refused("bad_refresh_token"))
+        .with(|row| row.afterwards = Afterwards::TokenIfInsisted),
     ]);
     rows.extend(
         row(

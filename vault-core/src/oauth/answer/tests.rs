@@ -249,6 +249,7 @@ fn a_refusal_with_an_error_code_is_told_with_it() {
         (400, "use_dpop_nonce"),
         (404, "invalid_request"),
         (200, "bad_refresh_token"),
+        (200, "incorrect_client_credentials"),
     ] {
         let body = format!(r#"{{"error":"{code}","error_description":"because"}}"#);
         match meaning(status, &body) {
