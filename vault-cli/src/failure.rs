@@ -179,9 +179,8 @@ fn hint(error: &Error, options: &Options) -> String {
     }
     match error.kind() {
         ErrorKind::NotLoggedIn | ErrorKind::LoggedOut => format!("log in with {}", login()),
-        ErrorKind::LoginRequired => format!("log in again with {}", login()),
-        ErrorKind::RotationUnconfirmed => {
-            format!("log in again with {}; {} asks the server all the same", login(), run("refresh --force"))
+        ErrorKind::LoginRequired | ErrorKind::RotationUnconfirmed => {
+            format!("log in again with {}", login())
         }
         ErrorKind::RefusedWithoutReason => format!(
             "{} asks once more; if that fails too, log in again with {}",

@@ -159,7 +159,8 @@ impl Session {
     }
 
     /// Refreshes now, because a person asks: also while others stay away from
-    /// the server, and also with a refresh token that it has refused.
+    /// the server, and also with a refresh token that it has refused. One whose
+    /// answer was lost is sent again only as the login's rotation policy allows.
     ///
     /// # Errors
     ///

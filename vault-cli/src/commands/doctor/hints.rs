@@ -114,12 +114,7 @@ pub(super) fn hint(code: Code, path: Option<&str>, options: &Options) -> String 
         Code::RevocationWaits => {
             format!("run {} again when they can", run("doctor"))
         }
-        Code::RefreshRefused | Code::RefreshEnded => login(),
-        Code::AnswerLost => format!(
-            "{}; {} asks the server all the same",
-            login(),
-            run("refresh --force")
-        ),
+        Code::RefreshRefused | Code::RefreshEnded | Code::AnswerLost => login(),
         Code::AnswerPending => format!("{} asks at once", run("refresh --force")),
         Code::BackingOff => format!("wait, or {} asks at once", run("refresh --force")),
         Code::ClientRefused => format!(

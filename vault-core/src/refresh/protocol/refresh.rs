@@ -16,7 +16,8 @@ pub struct Want {
     /// one will not (step 12).
     pub refused: Option<Fingerprint>,
     /// A person asks: a refresh token that the server refused is sent again,
-    /// and a back-off does not count.
+    /// and a back-off does not count. The rotation policy does: one whose
+    /// answer was lost is sent again only as it allows.
     pub insist: bool,
 }
 

@@ -407,12 +407,19 @@ fn a_strict_server_never_sees_a_token_again() {
         mark: Some(mark_of(3, 0)),
         ..strict
     };
-    let effects = run(Want::default(), world(&left_behind, GRANTED));
-    assert!(!effects.contains(&Effect::Send));
-    assert_eq!(
-        outcome(&effects),
-        Outcome::Failed(Failure::RotationUnconfirmed)
-    );
+    // Nor if a person asks.
+    for insist in [false, true] {
+        let want = Want {
+            refused: None,
+            insist,
+        };
+        let effects = run(want, world(&left_behind, GRANTED));
+        assert!(!effects.contains(&Effect::Send), "{want:?}");
+        assert_eq!(
+            outcome(&effects),
+            Outcome::Failed(Failure::RotationUnconfirmed)
+        );
+    }
 }
 
 #[test]

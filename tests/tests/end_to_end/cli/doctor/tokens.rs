@@ -23,9 +23,20 @@ pub(super) const ROWS: &[Row] = &[
         act: |bench| {
             let strict = ["--rotation", "strict"];
             bench.sandbox.log_in_with(&bench.server, &strict);
-            bench.refresh_with(1, Fault::LoseAnswer);
+            // The request is lost: that the server never acted, nobody knows.
+            bench.refresh_with(1, Fault::Drop);
             let hint = bench.finds("VD702");
-            assert!(hint.contains("log in again"), "{hint}");
+            let login = "log in again with `vault-cli login --issuer URL --client-id ID`";
+            assert_eq!(hint, login);
+            // A token is not sent twice, whoever asks, and nobody is told that it would be.
+            let spent = bench.server.counts().refresh_requests;
+            let insisted = bench.refresh();
+            assert_eq!(insisted.code(), Some(3), "{insisted:?}");
+            let answer = insisted.json();
+            let error = &answer["error"];
+            assert_eq!(error["code"], "rotation_unconfirmed", "{insisted:?}");
+            assert_eq!(error["hint"], login, "{insisted:?}");
+            assert_eq!(bench.server.counts().refresh_requests, spent);
             bench.log_in();
         },
     },
