@@ -5,17 +5,19 @@
 //! changed: nanoseconds, no system call. What the words mean is the callers'.
 //!
 //! The file is created at full size in one step and never truncated, reset or
-//! recreated. When it is removed, processes that have it mapped go on with the
-//! old page; [`crate::folder::StateFolder::is_in_place`] and
-//! [`SharedWords::is_in_place`] notice. The words are hints: they are not
-//! fsynced, and any process of the user can write to them.
+//! recreated here. Others may do so: when it is removed or replaced, processes
+//! that have it mapped go on with the old page, and when it is cut, a look at a
+//! word ends them by a signal. [`SharedWords::is_in_place`] notices both, and
+//! who opens the words anew makes the file, or makes it whole. The words are
+//! hints: they are not fsynced, and any process of the user can write to them.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::folder::{Access, Backing, FolderError, StateFolder, Words};
-use crate::sys::{MAPPING_BYTES, SharedMapping};
+use crate::sys::{MAPPING_BYTES, SharedMapping, long_enough};
 
 /// How many words there are.
 pub const WORDS: usize = MAPPING_BYTES / size_of::<u64>();
@@ -39,7 +41,8 @@ enum Place {
 }
 
 impl SharedWords {
-    /// Maps the file `name`, creating it with zeros if needed.
+    /// Maps the file `name`, creating it with zeros if needed, or what is
+    /// missing at its end.
     ///
     /// In a folder that can't be written to, an existing file is mapped for
     /// reading; see [`SharedWords::writable`].
@@ -82,7 +85,7 @@ impl SharedWords {
         };
         if file.metadata().map_err(failed)?.len() < MAPPING_BYTES as u64 {
             // Somebody cut it, or it is a foreign file; growing harms nobody.
-            file.set_len(MAPPING_BYTES as u64).map_err(failed)?;
+            grow(&file).map_err(failed)?;
         }
         let mapping = SharedMapping::shared(&file).map_err(failed)?;
         Ok(made(Place::Mapped {
@@ -119,8 +122,18 @@ impl SharedWords {
         }))
     }
 
+    /// Maps what the name leads to by now.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWords::open`].
+    pub fn reopen(&self) -> Result<Self, FolderError> {
+        Self::open(&self.folder, &self.name)
+    }
+
     /// Gives a word. Stores to it are lost when the mapping is not
-    /// [writable](SharedWords::writable).
+    /// [writable](SharedWords::writable). An access to it ends the process by a
+    /// signal while the file is not [whole](SharedWords::is_whole).
     ///
     /// # Panics
     ///
@@ -142,16 +155,51 @@ impl SharedWords {
         }
     }
 
-    /// Tells whether the file's name still leads to the mapped file.
+    /// Tells whether the mapped file is as long as what is mapped of it.
     ///
-    /// This costs two system calls or three; it is not for every look.
+    /// This costs a system call; it is not for every look.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        match &self.place {
+            // Windows lets nobody cut a file that is mapped.
+            Place::Mapped { file, .. } => cfg!(windows) || long_enough(file).is_ok(),
+            Place::Memory(_) => true,
+        }
+    }
+
+    /// Tells whether the file's name still leads to the mapped file, and the
+    /// folder's path to its folder, and whether the file is
+    /// [whole](SharedWords::is_whole).
+    ///
+    /// This costs a few system calls; it is not for every look.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         match (&self.place, self.folder.backing()) {
             (Place::Mapped { file, .. }, Backing::Disk(disk)) => {
-                disk.is_same_file(file, &self.name)
+                self.is_whole() && disk.is_same_file(file, &self.name)
             }
             _ => true,
         }
     }
+}
+
+/// Makes a file long enough. What others have grown and written meanwhile stays.
+fn grow(file: &File) -> io::Result<()> {
+    // A store to a page that the disk has no room for is a signal, not an error.
+    // A file system that can't reserve room is left to chance.
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+
+        let reserved = fallocate(file, FallocateFlags::empty(), 0, MAPPING_BYTES as u64);
+        if let Err(error) = reserved.map_err(io::Error::from)
+            && matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        {
+            return Err(error);
+        }
+    }
+    file.set_len(MAPPING_BYTES as u64)
 }

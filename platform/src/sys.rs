@@ -53,13 +53,14 @@ impl SharedMapping {
         // SAFETY: the mapping is MAPPING_BYTES long, writable, and lives as
         // long as `self`; it starts at a page boundary, so each word is
         // aligned; nothing but atomics from here accesses it in this process,
-        // and other processes do the same.
+        // and other processes do the same. Where somebody has cut the file, an
+        // access is a signal that ends the process, and nothing worse.
         Some(unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast::<u64>().add(index)) })
     }
 }
 
 /// Reading a mapped page beyond a file's end is a signal, not an error.
-fn long_enough(file: &std::fs::File) -> io::Result<()> {
+pub(crate) fn long_enough(file: &std::fs::File) -> io::Result<()> {
     if file.metadata()?.len() < MAPPING_BYTES as u64 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

@@ -54,6 +54,36 @@ fn two_mappings_see_each_other() {
     assert!(!here.is_in_place());
 }
 
+/// Who has a page mapped whose file was cut can ask before it looks at a word,
+/// which would end it; who opens the file makes it whole, for all.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_cut_is_noticed_and_made_whole_by_who_opens_it() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = place.path().join("state");
+    let folder = folder_at(&path);
+    let here = SharedWords::open(&folder, "shared").expect("maps");
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path.join("shared"))
+        .expect("opens");
+    for length in [0, 100, 4095] {
+        here.word(511).store(u64::MAX, Ordering::SeqCst);
+        assert!(here.is_whole() && here.is_in_place());
+        file.set_len(length).expect("cuts");
+        assert!(!here.is_whole() && !here.is_in_place(), "{length}");
+        assert!(SharedWords::look(&folder, "shared").is_err(), "{length}");
+
+        let there = here.reopen().expect("maps");
+        assert_eq!(file.metadata().expect("tells").len(), 4096);
+        assert!(here.is_in_place() && there.is_in_place(), "{length}");
+        there.word(3).store(length + 1, Ordering::SeqCst);
+        assert_eq!(here.word(3).load(Ordering::SeqCst), length + 1);
+        // What was cut off is zeros.
+        assert_ne!(here.word(511).load(Ordering::SeqCst), u64::MAX, "{length}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn counters_in_a_folder_that_cannot_be_written_to_can_be_read() {

@@ -205,11 +205,12 @@ impl Profile {
         Ok(storage)
     }
 
-    /// The storage, if the profile's folder is there.
+    /// The storage, if the profile's folder is there. It is opened anew where
+    /// folder or counters are not those that were opened any more.
     pub(crate) fn storage(&self) -> Result<Option<Arc<Storage>>> {
         let opened = lock(&self.storage).clone();
         if let Some(storage) = opened
-            && storage.folder.is_in_place()
+            && storage.is_in_place()
             && storage.is_pinned()?
         {
             return Ok(Some(storage));

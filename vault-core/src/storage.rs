@@ -97,6 +97,14 @@ impl Storage {
         )
     }
 
+    /// Whether the paths still lead to this very folder and to the counters that
+    /// are mapped, which are as long as they were made. Counters that were
+    /// removed, replaced or cut tell of no change any more, or end the process.
+    pub(crate) fn is_in_place(&self) -> bool {
+        // This looks at the folder, too.
+        self.shared.is_in_place()
+    }
+
     /// Which store this is.
     pub(crate) fn kind(&self) -> StoreKind {
         self.store.store().kind()

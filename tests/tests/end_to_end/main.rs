@@ -19,6 +19,8 @@ mod contention;
 #[cfg(target_os = "linux")]
 mod corruption;
 #[cfg(target_os = "linux")]
+mod counters;
+#[cfg(target_os = "linux")]
 mod credentials;
 #[cfg(target_os = "linux")]
 mod discovery;

@@ -18,8 +18,9 @@ use crate::refresh::policy;
 use crate::refresh::protocol::Access;
 use crate::storage::Storage;
 
-/// How often the folder is compared with its path: a folder that was removed
-/// has counters that never move again.
+/// How often folder and counters are compared with their paths: those that were
+/// removed or replaced never move again. And how often the counters' length is
+/// asked for: a word of a file that was cut ends the process by a signal.
 const PLACE_CHECK: Duration = Duration::from_secs(1);
 
 /// Access tokens as read at one version of the stored state.
@@ -59,26 +60,21 @@ impl Cache {
         }
     }
 
-    /// Whether nothing has moved since the tokens were read.
-    fn is_current(&self) -> bool {
-        self.source
-            .as_ref()
-            .is_some_and(|(storage, version)| storage.shared.version() == Some(*version))
-    }
-
     /// A fresh token, if nothing has moved.
     pub(super) fn fresh(&mut self, asked: &Asked, clock: &dyn Clock) -> Option<&CachedToken> {
-        if !self.is_current() {
-            return None;
-        }
+        let (storage, version) = self.source.as_ref()?;
         let since_boot = clock.since_boot();
+        // Before the first word is looked at: whoever was idle while the file
+        // was cut lives on.
         if since_boot.saturating_sub(self.place_checked) > PLACE_CHECK {
-            let (storage, _) = self.source.as_ref()?;
-            if !storage.folder.is_in_place() {
+            if !storage.is_in_place() {
                 self.source = None;
                 return None;
             }
             self.place_checked = since_boot;
+        }
+        if storage.shared.mapped_version() != Some(*version) {
+            return None;
         }
         if asked.min_valid.is_none()
             && !fault::is_injected(fault::ADOPT_ANOTHER_KEY)
@@ -95,7 +91,8 @@ impl Cache {
     /// A token that has not expired, however little is left of it, if nothing
     /// has moved.
     pub(super) fn valid(&self, asked: &Asked, now: &Now) -> Option<&CachedToken> {
-        if !self.is_current() {
+        let (storage, version) = self.source.as_ref()?;
+        if storage.shared.version() != Some(*version) {
             return None;
         }
         let left = |cached: &CachedToken| cached.life.left(now);

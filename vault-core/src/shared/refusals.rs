@@ -108,7 +108,12 @@ impl Shared {
         }
     }
 
+    /// The slot of a name; none where the file was cut, and the slots can't be
+    /// looked at.
     fn slot_of(&self, name: u64) -> Option<usize> {
+        if !self.is_whole() {
+            return None;
+        }
         (0..SLOTS).find(|slot| self.slot(*slot, NAME) == name)
     }
 

@@ -128,7 +128,7 @@ impl Driver {
         Event::Waited {
             moved: (version.is_some() && version != self.seen)
                 || std::mem::take(&mut self.moved)
-                || !storage.folder.is_in_place(),
+                || !storage.is_in_place(),
             failed: storage
                 .shared
                 .failed_since(self.waiting_since.unwrap_or(u64::MAX)),
