@@ -15,6 +15,9 @@ use crate::scene::{LONG, Other, Scene, pause, wait_until};
 /// A little longer than a token is served from memory without a look at the page's place.
 const A_SECOND: Duration = Duration::from_millis(1100);
 
+/// What happens to the page, and how.
+type Way = (&'static str, fn(&Scene));
+
 fn logged_in() -> Scene {
     Scene::logged_in(ServerConfig::default(), RotationPolicy::strict())
 }
@@ -70,7 +73,7 @@ fn assert_logged_out(session: &Session, how: &str) {
 /// and moves the new one. The first one notices that its page has another place, and looks.
 #[test]
 fn a_logout_is_seen_past_counters_that_were_replaced() {
-    let ways: [(&str, fn(&Scene)); 2] = [("removed", remove), ("replaced", replace)];
+    let ways: [Way; 2] = [("removed", remove), ("replaced", replace)];
     for (how, disturb) in ways {
         let scene = logged_in();
         let session = with_token_in_memory(&scene);
@@ -117,7 +120,7 @@ fn an_idle_process_outlives_that_its_counters_are_cut() {
 /// all the same, and the caller, who looks at the counters while it waits, is given its token.
 #[test]
 fn counters_that_are_cut_while_the_server_answers_cost_no_login() {
-    let ways: [(&str, fn(&Scene)); 3] = [("cut", cut), ("removed", remove), ("replaced", replace)];
+    let ways: [Way; 3] = [("cut", cut), ("removed", remove), ("replaced", replace)];
     for (how, disturb) in ways {
         let scene = logged_in();
         let mut other = scene.other();
