@@ -2,7 +2,8 @@
 //! shows it, or a log. Holds no secret.
 //!
 //! Told are the deeds of this process. What another one did shows when this one
-//! comes to need it: as [`EventKind::Adopted`].
+//! comes to need it: a token as [`EventKind::Adopted`], a logout as
+//! [`EventKind::Failed`] of the kind `LoggedOut`.
 
 use std::future::poll_fn;
 use std::pin::Pin;

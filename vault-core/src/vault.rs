@@ -400,7 +400,7 @@ impl VaultBuilder {
     }
 
     /// Trusts a certificate authority (PEM) besides the system's; recorded
-    /// with the next login.
+    /// with the next login. Android's verifier takes none.
     #[must_use]
     pub fn ca_certificate(mut self, pem: impl Into<String>) -> Self {
         self.ca_certificates.push(pem.into());

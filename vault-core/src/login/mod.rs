@@ -46,8 +46,8 @@ use crate::oauth::token_endpoint::{Answer, TokenResponse};
 
 /// How a login reaches the person.
 ///
-/// The methods are called on the thread that serves the login, and should
-/// return soon.
+/// The methods are called on the login's own thread: they may take their time,
+/// and ask for tokens. The redirect is answered when `open_url` has returned.
 pub trait LoginInteraction: Send + Sync {
     /// Opens or shows the address to log in at.
     ///
