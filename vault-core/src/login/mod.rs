@@ -217,17 +217,24 @@ impl Context<'_> {
         answered: &Now,
         nonce: Option<&SecretString>,
     ) -> Result<Option<Claims>, Error> {
-        // A server that granted less says so (RFC 6749, section 5.1).
-        let granted = |scopes: &Vec<String>| scopes.iter().any(|scope| scope == "openid");
-        if !self.request.asks_openid() || !tokens.scope.as_ref().is_none_or(granted) {
+        if !self.request.asks_openid() {
             return Ok(None);
         }
-        let Some(token) = &tokens.id_token else {
-            let message = format!(
-                "{} gave no ID token, though `openid` was asked for",
-                clean(&self.endpoints.issuer)
-            );
-            return Err(Error::new(ErrorKind::IdTokenRefused, message));
+        // A server that granted less says so (RFC 6749, section 5.1), which
+        // excuses an ID token that is missing and no other: Entra ID leaves
+        // `openid` out of the scopes of an API, and gives an ID token.
+        let names_openid = |scopes: &Vec<String>| scopes.iter().any(|scope| scope == "openid");
+        let granted = tokens.scope.as_ref().is_none_or(names_openid);
+        let token = match &tokens.id_token {
+            Some(token) => token,
+            None if !granted => return Ok(None),
+            None => {
+                let message = format!(
+                    "{} gave no ID token, though `openid` was asked for",
+                    clean(&self.endpoints.issuer)
+                );
+                return Err(Error::new(ErrorKind::IdTokenRefused, message));
+            }
         };
         let expected = Expected {
             client_id: self.client.id,
@@ -236,6 +243,10 @@ impl Context<'_> {
             now: tokens.date.unwrap_or(answered.wall),
         };
         let claims = id_token::verify(self.http, self.endpoints, token, &expected).await?;
+        if !granted {
+            // The access token is for an API, and not to be shown to another.
+            return Ok(Some(claims));
+        }
         Ok(Some(
             user_info::named(self, &tokens.access_token, claims).await,
         ))

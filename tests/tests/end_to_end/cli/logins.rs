@@ -130,6 +130,42 @@ fn without_openid_no_id_token_is_wanted() {
 }
 
 #[test]
+fn an_id_token_is_checked_also_where_the_scope_that_was_granted_leaves_openid_out() {
+    let server = server(|_| {});
+    let sandbox = Sandbox::new();
+    server.fail_always(Endpoint::Token, Fault::set("scope", "read"));
+    let log_in = || sandbox.log_in_with(&server, &["--json"]);
+    let first = log_in();
+    assert_eq!(first.code(), Some(0), "{first:?}");
+    assert_eq!(first.json()["account"], "alice");
+    assert_eq!(server.counts().requests.user_info, 0);
+
+    // The same account's next login is known to be that.
+    let bound = vault_cli(&sandbox, &["bind", "git.example"]);
+    assert_eq!(bound.code(), Some(0), "{bound:?}");
+    let again = log_in();
+    assert_eq!(again.code(), Some(0), "{again:?}");
+    assert_eq!(again.json()["unbound"], Value::Null);
+
+    server.configure(|config| config.id_token = IdTokens::OtherNonce);
+    refuses(&log_in(), "id_token_refused", "does not answer this login");
+    server.configure(|config| config.id_token = IdTokens::WrongSignature);
+    refuses(&log_in(), "id_token_refused", "has a wrong signature");
+    server.configure(|config| {
+        config.id_token = IdTokens::Right;
+        config.subject = "bob".to_owned();
+    });
+    // Nobody is there to confirm that another account takes the profile over.
+    refuses(&log_in(), "access_denied", "the profile belongs to alice");
+
+    // The scope excuses an ID token that is missing.
+    server.configure(|config| config.id_token = IdTokens::Omitted);
+    let unnamed = log_in();
+    assert_eq!(unnamed.code(), Some(0), "{unnamed:?}");
+    assert_eq!(unnamed.json()["account"], Value::Null);
+}
+
+#[test]
 fn a_replayed_authorization_response_is_refused() {
     let server = server(|_| {});
     let sandbox = Sandbox::new();
