@@ -209,7 +209,7 @@ async fn make_login(
     let settings = LoginSettings {
         issuer: request.issuer.clone(),
         client_id: request.client_id.clone(),
-        endpoints: Some(endpoints),
+        endpoints: Some(endpoints.clone()),
         scope: request.scopes.clone(),
         resource: request.resources.iter().map(Url::to_string).collect(),
         audience_parameter: request.quirks.audience_parameter,
@@ -223,7 +223,11 @@ async fn make_login(
         // The login before says which.
         bound_hosts: Vec::new(),
     };
-    check_account(profile, &settings, interaction).await?;
+    if let Err(refused) = check_account(profile, &settings, interaction).await {
+        // The login before is another account's, and does not end with it.
+        login::give_back(&http, &endpoints, &client, &refresh_token).await;
+        return Err(refused);
+    }
     let mut report = report(storage, &settings, false);
     let tokens = NewTokens::Granted(Box::new(tokens), refresh_token, life);
     let deadline = Instant::now() + LOCK_PATIENCE;

@@ -297,6 +297,17 @@ fn a_server_that_does_not_bind_fails_the_login() {
 }
 
 #[test]
+fn a_downgrade_at_a_login_fails_it_and_its_tokens_are_given_back() {
+    let (server, sandbox) = (server(Dpop::Offered), Sandbox::new());
+    let downgraded = Alteration::Set("token_type", "Bearer".into());
+    server.fail_next(Endpoint::Token, 1, Fault::Alter(downgraded));
+    let refused = sandbox.log_in_with(&server, &["--dpop", "--json"]);
+    assert_eq!(refused.json()["error"]["code"], "server_answer_invalid");
+    assert_eq!((server.counts().logins, server.living_logins()), (1, 0));
+    assert_eq!(vault_cli(&sandbox, &["status"]).code(), Some(3));
+}
+
+#[test]
 fn a_downgrade_at_a_refresh_keeps_the_new_refresh_token_and_says_so() {
     let (server, sandbox) = (server(Dpop::Offered), Sandbox::new());
     log_in(&sandbox, &server);

@@ -361,13 +361,17 @@ fn a_login_into_another_store_asks_about_another_account_too() {
         .server
         .configure(|config| config.device_approval = approval);
     assert_eq!(log_in(FILES), (Ok(()), false));
+    let living = scene.server.living_logins();
     scene
         .server
         .configure(|config| config.subject = "bob".to_owned());
     for store in [FILES, OTHER] {
         let refused = (Err(ErrorKind::AccessDenied), true);
         assert_eq!(log_in(store), refused, "{store}");
+        assert_eq!(scene.server.living_logins(), living, "{store}: given back");
     }
+    let kept = session(&scene);
+    kept.blocking().refresh_now(&Default::default()).unwrap();
     scene
         .server
         .configure(|config| config.subject = "alice".to_owned());

@@ -43,6 +43,7 @@ use crate::oauth::jwt::Claims;
 use crate::oauth::revocation::revoke;
 use crate::oauth::text::clean;
 use crate::oauth::token_endpoint::{Answer, TokenResponse};
+use crate::token::RefreshToken;
 
 /// How a login reaches the person.
 ///
@@ -180,6 +181,9 @@ impl Context<'_> {
     ) -> Result<LoggedIn, Error> {
         // Before the server is asked who it is, which takes its own time.
         let answered = self.client.clock.now();
+        if let Answer::Unusable { refresh_token, .. } = &answer {
+            give_back(self.http, self.endpoints, self.client, refresh_token).await;
+        }
         let tokens = tokens(answer, self.endpoints)?;
         match self.who(&tokens, &answered, nonce).await {
             Ok(claims) => Ok(LoggedIn {
@@ -189,10 +193,8 @@ impl Context<'_> {
                 claims,
             }),
             Err(error) => {
-                if let Some(token) = &tokens.refresh_token
-                    && let Err(error) = revoke(self.http, self.endpoints, self.client, token).await
-                {
-                    tracing::debug!(%error, "the tokens of a refused login were not revoked");
+                if let Some(token) = &tokens.refresh_token {
+                    give_back(self.http, self.endpoints, self.client, token).await;
                 }
                 Err(error)
             }
@@ -250,6 +252,20 @@ impl Context<'_> {
         Ok(Some(
             user_info::named(self, &tokens.access_token, claims).await,
         ))
+    }
+}
+
+/// Revokes the refresh token of a login that is refused, and so the login: what
+/// nobody keeps must not live on at the server. The refusal is what is told,
+/// however this ends.
+pub(crate) async fn give_back(
+    http: &Http,
+    endpoints: &Endpoints,
+    client: &Client<'_>,
+    token: &RefreshToken,
+) {
+    if let Err(error) = revoke(http, endpoints, client, token).await {
+        tracing::debug!(%error, "the tokens of a refused login were not revoked");
     }
 }
 

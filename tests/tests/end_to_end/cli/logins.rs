@@ -157,6 +157,7 @@ fn an_id_token_is_checked_also_where_the_scope_that_was_granted_leaves_openid_ou
     });
     // Nobody is there to confirm that another account takes the profile over.
     refuses(&log_in(), "access_denied", "the profile belongs to alice");
+    assert_eq!(server.living_logins(), 2, "those of alice");
 
     // The scope excuses an ID token that is missing.
     server.configure(|config| config.id_token = IdTokens::Omitted);
