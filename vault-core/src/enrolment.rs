@@ -191,19 +191,14 @@ async fn make_login(
     let prover = prover.as_ref();
     let person = login::run(&http, &endpoints, request, &client, interaction, prover);
     let LoggedIn {
-        mut tokens,
+        tokens,
+        refresh_token,
         sent,
         answered,
         claims,
     } = unless_given_up(caller, person).await?;
     let sent_at = Stamp::from(&sent);
     let life = life(&tokens, sent_at.clone(), &answered);
-    let refresh_token = tokens.refresh_token.take().ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotOffered,
-            "the authorization server gave no refresh token; many want the scope `offline_access`",
-        )
-    })?;
     let account = claims.as_ref().and_then(Claims::account_label);
     let subject = claims.and_then(|claims| claims.sub);
     let settings = LoginSettings {

@@ -40,7 +40,7 @@ use crate::oauth::dpop::Prover;
 #[cfg(feature = "openid")]
 use crate::oauth::id_token::{self, Expected};
 use crate::oauth::jwt::Claims;
-use crate::oauth::revocation::revoke;
+use crate::oauth::revocation::{revoke, revoke_access_token};
 use crate::oauth::text::clean;
 use crate::oauth::token_endpoint::{Answer, TokenResponse};
 use crate::token::RefreshToken;
@@ -86,7 +86,8 @@ pub trait LoginInteraction: Send + Sync {
 ///
 /// # Errors
 ///
-/// - [`ErrorKind::NotOffered`]: the server lacks the flow, or PKCE with S256.
+/// - [`ErrorKind::NotOffered`]: the server lacks the flow, or PKCE with S256,
+///   or gave no refresh token.
 /// - [`ErrorKind::InvalidInput`]: the request can't be made so, or the port is
 ///   taken, or the scope `openid` is asked for and the feature is not built.
 /// - [`ErrorKind::StateMismatch`], [`ErrorKind::IssuerMismatch`]: a redirect
@@ -144,7 +145,9 @@ pub(crate) async fn run(
 /// What a login came to.
 #[derive(Debug)]
 pub(crate) struct LoggedIn {
+    /// All but the refresh token, which is taken out.
     pub(crate) tokens: TokenResponse,
+    pub(crate) refresh_token: RefreshToken,
     /// When the request for the tokens was sent: their life counts from here.
     pub(crate) sent: Now,
     /// When they came: the server's clock is compared with ours of this moment.
@@ -184,18 +187,29 @@ impl Context<'_> {
         if let Answer::Unusable { refresh_token, .. } = &answer {
             give_back(self.http, self.endpoints, self.client, refresh_token).await;
         }
-        let tokens = tokens(answer, self.endpoints)?;
+        let mut tokens = tokens(answer, self.endpoints)?;
+        let Some(refresh_token) = tokens.refresh_token.take() else {
+            let token = &tokens.access_token;
+            let revoked = revoke_access_token(self.http, self.endpoints, self.client, token).await;
+            if let Err(error) = revoked {
+                tracing::debug!(%error, "the token of a refused login was not revoked");
+            }
+            return Err(Error::new(
+                ErrorKind::NotOffered,
+                "the authorization server gave no refresh token; many want the scope \
+                 `offline_access`",
+            ));
+        };
         match self.who(&tokens, &answered, nonce).await {
             Ok(claims) => Ok(LoggedIn {
                 tokens,
+                refresh_token,
                 sent,
                 answered,
                 claims,
             }),
             Err(error) => {
-                if let Some(token) = &tokens.refresh_token {
-                    give_back(self.http, self.endpoints, self.client, token).await;
-                }
+                give_back(self.http, self.endpoints, self.client, &refresh_token).await;
                 Err(error)
             }
         }

@@ -176,7 +176,7 @@ async fn a_browser_login_ends_with_tokens_and_a_page_that_says_so() {
     .await
     .unwrap();
     assert_eq!(logged_in.tokens.access_token.expose(), "AT");
-    assert_eq!(logged_in.tokens.refresh_token.unwrap().expose(), "RT");
+    assert_eq!(logged_in.refresh_token.expose(), "RT");
     let seen = server.seen(0);
     assert!(
         seen.contains(
@@ -217,6 +217,32 @@ async fn a_browser_login_whose_code_is_refused_says_so_in_the_browser_too() {
 }
 
 #[tokio::test]
+async fn a_login_without_a_refresh_token_fails_and_the_browser_says_so() {
+    let tokens = r#"{"access_token":"AT","token_type":"Bearer","expires_in":300}"#;
+    let server = Server::new([(200, tokens), (200, "")]);
+    let mut endpoints = server.endpoints();
+    endpoints.revocation_endpoint = Some(server.base.join("/revoke").unwrap());
+    let person = Person::default();
+    let request = request(Flow::Browser);
+    let error = run(&http(), &endpoints, &request, &CLIENT, &person)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotOffered);
+    let revocation = server.seen(1);
+    assert!(revocation.starts_with("POST /revoke "), "{revocation}");
+    assert!(
+        revocation.ends_with("&token=AT&token_type_hint=access_token"),
+        "{revocation}"
+    );
+    while person.page.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let page = person.page.lock().unwrap();
+    assert!(page.contains("Login failed"), "{page}");
+    assert!(page.contains("offline_access"), "{page}");
+}
+
+#[tokio::test]
 async fn a_device_login_shows_the_code_and_asks_until_there_are_tokens() {
     let server = Server::new([
         (
@@ -237,7 +263,7 @@ async fn a_device_login_shows_the_code_and_asks_until_there_are_tokens() {
     )
     .await
     .unwrap();
-    assert_eq!(logged_in.tokens.refresh_token.unwrap().expose(), "RT");
+    assert_eq!(logged_in.refresh_token.expose(), "RT");
     assert_eq!(person.codes.lock().unwrap()[0].user_code, "UC");
     assert!(server.seen(0).ends_with("client_id=client&scope=read"));
     assert!(

@@ -9,7 +9,7 @@ use super::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
 use crate::oauth::text::without_query;
-use crate::token::RefreshToken;
+use crate::token::{AccessToken, RefreshToken};
 
 /// What became of a revocation that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +34,37 @@ pub(crate) async fn revoke(
     client: &Client<'_>,
     token: &RefreshToken,
 ) -> Result<Revoked, Error> {
+    ask(http, endpoints, client, token.expose(), "refresh_token").await
+}
+
+/// Asks the server to revoke an access token, where there is nothing else of
+/// the login. Servers need not be able to (section 2).
+///
+/// # Errors
+///
+/// As [`revoke`].
+pub(crate) async fn revoke_access_token(
+    http: &Http,
+    endpoints: &Endpoints,
+    client: &Client<'_>,
+    token: &AccessToken,
+) -> Result<Revoked, Error> {
+    ask(http, endpoints, client, token.expose(), "access_token").await
+}
+
+async fn ask(
+    http: &Http,
+    endpoints: &Endpoints,
+    client: &Client<'_>,
+    token: &str,
+    kind: &str,
+) -> Result<Revoked, Error> {
     let Some(url) = &endpoints.revocation_endpoint else {
         return Ok(Revoked::NotOffered);
     };
     let (form, headers) = client.begin(endpoints)?;
-    let form = form
-        .field("token", token.expose())
-        .field("token_type_hint", "refresh_token");
-    let mut sent = vec![token.expose()];
+    let form = form.field("token", token).field("token_type_hint", kind);
+    let mut sent = vec![token];
     sent.extend(client.sent());
     let response = http
         .post_form(url, headers, form.finish())
