@@ -124,6 +124,11 @@ fn policy(profile: &Profile, known: Option<&KnownServer>) -> RotationPolicy {
     profile.settings.policy.or(known).unwrap_or_default()
 }
 
+/// The request as its server wants it, where that is a known one.
+fn adapted(request: &LoginRequest, known: Option<&KnownServer>) -> LoginRequest {
+    known.map_or_else(|| request.clone(), |server| server.adapt(request))
+}
+
 /// How long a new login waits for the refresh lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -168,7 +173,7 @@ async fn make_login(
     caller: &mut Caller,
 ) -> Result<LoginReport> {
     let known = profile.settings.known_servers().find(&request.issuer);
-    let request = &known.map_or_else(|| request.clone(), |server| server.adapt(request));
+    let request = &adapted(request, known);
     let http = profile.http(&[])?;
     let Description {
         endpoints,
@@ -361,8 +366,9 @@ enum Turn {
     Served(LoginReport),
 }
 
-/// One login serves all who wait for it, its failure included: nobody wants
-/// eight browser windows, or seven after having closed one.
+/// One login serves all who wait for it and ask for no more than it did, its
+/// failure included: nobody wants eight browser windows, or seven after having
+/// closed one.
 async fn wait_for_turn(
     profile: &Profile,
     storage: &Arc<Storage>,
@@ -373,8 +379,9 @@ async fn wait_for_turn(
     if let Some(lock) = storage.login_lock.try_lock()? {
         return Ok(Turn::Mine(lock));
     }
-    interaction.waiting("another process is logging in");
+    // Before the interaction, which takes its own time: the login may end in it.
     let before = storage.shared.newest_login();
+    interaction.waiting("another process is logging in");
     let Some(lock) = poll_login_lock(storage, deadline).await? else {
         return Err(login_under_way());
     };
@@ -387,18 +394,34 @@ async fn wait_for_turn(
         )),
         Some(true) => {
             profile.forget();
+            let known = profile.settings.known_servers().find(&request.issuer);
+            let request = adapted(request, known);
             match profile.look(Waiting::Task).await? {
-                Look::Login(login)
-                    if login.record.settings.issuer == request.issuer
-                        && login.record.settings.client_id == request.client_id
-                        && login.record.settings.jkt.is_some() == request.dpop =>
-                {
+                Look::Login(login) if serves(&login.record.settings, &request) => {
                     Ok(Turn::Served(report(storage, &login.record.settings, true)))
                 }
                 _ => Ok(Turn::Mine(lock)),
             }
         }
     }
+}
+
+/// Whether a login is one that this request would have come to, or one that
+/// was asked for more.
+fn serves(settings: &LoginSettings, request: &LoginRequest) -> bool {
+    let has_scope = |wanted: &str| {
+        let mut words = settings.scope.iter().flat_map(|scope| scope.split(' '));
+        words.any(|word| word == wanted)
+    };
+    let has_resource = |wanted: &Url| {
+        let mut known = settings.resource.iter();
+        known.any(|url| url == wanted.as_str())
+    };
+    settings.issuer == request.issuer
+        && settings.client_id == request.client_id
+        && settings.jkt.is_some() == request.dpop
+        && request.each_scope().all(has_scope)
+        && request.resources.iter().all(has_resource)
 }
 
 pub(crate) async fn poll_login_lock(

@@ -1,7 +1,8 @@
 //! Logins that take their time: the person over the browser, the server over
-//! its answers.
+//! its answers, and another process that waits for both.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -110,4 +111,84 @@ fn the_first_token_is_as_old_as_its_request() {
         let left = Duration::from_secs(300) - takes;
         assert_eq!(token.expires_in, Some(left), "{endpoint:?}");
     }
+}
+
+/// Logs in at once, and tells what is waited for.
+struct Waiter {
+    waits_for: mpsc::Sender<String>,
+    opened: AtomicBool,
+}
+
+impl LoginInteraction for Waiter {
+    fn open_url(&self, url: &Url) -> Result<(), Error> {
+        self.opened.store(true, Ordering::SeqCst);
+        drop(browser::follow_in_background(url.as_str()));
+        Ok(())
+    }
+
+    fn show_device_code(&self, _code: &DeviceAuthorization) {
+        panic!("the browser's flow has no code");
+    }
+
+    fn waiting(&self, what: &str) {
+        self.waits_for.send(what.to_owned()).unwrap();
+    }
+}
+
+#[test]
+fn a_login_serves_who_waited_for_it_and_asked_for_no_more() {
+    const API: &str = "https://api.example/";
+    const OTHER_API: &str = "https://other.example/";
+    for (scope, resource, shared) in [
+        ("openid offline_access", None, true),
+        ("read", Some(API), true),
+        ("", None, true),
+        ("read write", None, false),
+        ("read", Some(OTHER_API), false),
+    ] {
+        let case = format!("{scope} {resource:?}");
+        let server = AuthorizationServer::start(ServerConfig::default());
+        let sandbox = Sandbox::new();
+        let session = || session_by(&sandbox, Arc::new(SystemClock));
+        let sessions = [session(), session()];
+        let first = request(&server).scope("read").resource(url(API));
+        let mut second = LoginRequest::new(server.issuer(), "vault-cli").scope(scope);
+        if let Some(resource) = resource {
+            second = second.resource(url(resource));
+        }
+        let (waits_for, told) = mpsc::channel();
+        let waiter = Arc::new(Waiter {
+            waits_for,
+            opened: AtomicBool::default(),
+        });
+        let hold = server.hold(Endpoint::Token, Stage::Arrived);
+        let report = std::thread::scope(|threads| {
+            let clock = ManualClock::new();
+            let [one, other] = &sessions;
+            threads.spawn(move || log_in(one, first, &clock, Duration::ZERO));
+            assert!(hold.wait_for(1, LONG), "{case}");
+            let login = other.blocking();
+            let asking = waiter.clone();
+            let waiting = threads.spawn(move || login.login(second, asking));
+            let waits_for = told.recv_timeout(LONG).unwrap();
+            assert_eq!(waits_for, "another process is logging in", "{case}");
+            drop(hold);
+            waiting.join().unwrap().unwrap()
+        });
+        assert_eq!(report.shared, shared, "{case}");
+        assert_eq!(waiter.opened.load(Ordering::SeqCst), !shared, "{case}");
+        let logins = if shared { 1 } else { 2 };
+        assert_eq!(server.counts().logins, logins, "{case}");
+        let stored = session().blocking().inspect().unwrap().scope;
+        let expected = if shared {
+            "openid offline_access read"
+        } else {
+            scope
+        };
+        assert_eq!(stored.join(" "), expected, "{case}");
+    }
+}
+
+fn url(text: &str) -> Url {
+    text.parse().unwrap()
 }
