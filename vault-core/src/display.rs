@@ -1,6 +1,7 @@
 //! What people read: `profile.json`, a copy for listing without unlocking
 //! anything, and `history`, the chain of rotations. Neither holds a secret,
-//! neither is ever an input to a request, and losing them loses nothing.
+//! neither is ever an input to a request, and losing them loses nothing. A
+//! revocation that waits is not made while `profile.json` tells of a newer login.
 
 use std::time::Duration;
 

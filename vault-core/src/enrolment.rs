@@ -29,6 +29,7 @@ use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::refresher::Caller;
 use crate::refresh::renewal::life;
+use crate::refresh::revocations;
 use crate::storage::{self, SealedReading, Storage};
 use crate::token::RefreshToken;
 
@@ -147,6 +148,8 @@ pub(crate) async fn log_in(
         Turn::Served(report) => return Ok(report),
     };
     let storage = as_it_stands_now(profile, storage).await?;
+    // Not after: a server may attach the new tokens to the old ones' grant.
+    revocations::retry(profile, true).await;
     storage.shared.login_begins();
     let made = make_login(profile, &storage, request, &*interaction, &mut caller).await;
     storage.shared.login_ended(made.is_ok());

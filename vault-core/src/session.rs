@@ -214,7 +214,6 @@ impl Session {
         run_aside(async move |caller| {
             let report = enrolment::log_in(&profile, &request, interaction, caller).await?;
             profile.tell(EventKind::LoggedIn);
-            revocations::retry(&profile, true).await;
             Ok(report)
         })
         .await
@@ -232,6 +231,8 @@ impl Session {
         self.run(async move {
             let report = enrolment::import(&profile, import, token).await?;
             profile.tell(EventKind::LoggedIn);
+            // Not before: the token is there already, and a revocation could end
+            // it. Once it is stored, what could do so is given up.
             revocations::retry(&profile, true).await;
             Ok(report)
         })

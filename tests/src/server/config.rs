@@ -38,6 +38,9 @@ pub struct ServerConfig {
     pub access_token_format: AccessTokenFormat,
     /// What becomes of a refresh token that was used.
     pub rotation: Rotation,
+    /// Whether all logins of a person with a client are one grant: then a revocation of one
+    /// login's refresh token ends them all.
+    pub one_grant_per_client: bool,
     /// What every refresh token starts with.
     pub refresh_token_prefix: String,
     /// The length of a refresh token in bytes, its prefix included.
@@ -97,6 +100,7 @@ impl Default for ServerConfig {
             expires_in: ExpiresIn::Rounded,
             access_token_format: AccessTokenFormat::Opaque { length: 43 },
             rotation: Rotation::Strict,
+            one_grant_per_client: false,
             refresh_token_prefix: "rt-".to_owned(),
             refresh_token_length: 64,
             dpop: Dpop::Off,

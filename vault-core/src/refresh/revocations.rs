@@ -4,8 +4,9 @@
 //! Such an item can't bring a login back: nothing but this module reads it, and
 //! all that is done with it is a revocation. Beside it lies a note without a
 //! secret in the application's folder, so that a process finds out without the
-//! store whether there is anything to do. Tried again after a login, an import,
-//! a logout and a refresh; given up when the server refuses, and after 30 days.
+//! store whether there is anything to do. Tried again at the beginning of a login,
+//! and after an import, a logout and a refresh; given up when the server refuses,
+//! after 30 days, and when it could end a login that was made since.
 
 pub(crate) mod item;
 
@@ -17,6 +18,7 @@ use vault_platform::folder::StateFolder;
 use vault_platform::secret::SecretBytes;
 use vault_platform::store::{ItemName, StoreKind, StoreWorker};
 
+use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::identity::LoginId;
@@ -46,7 +48,8 @@ const ITEM: &str = "#revoke.";
 #[non_exhaustive]
 pub struct RevocationsReport {
     /// How many are done with: the server has revoked the token, refuses to,
-    /// or had its time.
+    /// or had its time; or the client has a newer login there, which the
+    /// revocation could end.
     pub done: usize,
     /// How many wait on.
     pub waiting: usize,
@@ -156,7 +159,7 @@ async fn try_again(profile: &Profile, folder: &StateFolder, login: LoginId) -> R
     let name = item_name(profile, &note, login)?;
     for value in read(profile, &worker, name.clone()).await? {
         match RevocationItem::read(&value) {
-            Ok(item) => ask_server(profile, &item).await?,
+            Ok(item) => ask_server(profile, folder, &item).await?,
             Err(error @ RecordError::TooNew { .. }) => return Err(error.into()),
             // Of no use to anyone.
             Err(RecordError::Unreadable { .. }) => {}
@@ -167,8 +170,13 @@ async fn try_again(profile: &Profile, folder: &StateFolder, login: LoginId) -> R
 }
 
 /// Done, also where the server will never do it. An error means: not now.
-async fn ask_server(profile: &Profile, item: &RevocationItem) -> Result<()> {
+async fn ask_server(profile: &Profile, folder: &StateFolder, item: &RevocationItem) -> Result<()> {
     if profile.now().wall.saturating_sub(item.logged_out) > KEPT_FOR {
+        return Ok(());
+    }
+    if has_newer_login(folder, item) {
+        let issuer = &item.endpoints.issuer;
+        tracing::warn!(%issuer, "a revocation is given up: it could end a newer login");
         return Ok(());
     }
     let http: Http = profile.settings.http(&item.ca_certificates)?;
@@ -190,6 +198,20 @@ async fn ask_server(profile: &Profile, item: &RevocationItem) -> Result<()> {
             "the authorization server did not answer the revocation in time",
         )),
     }
+}
+
+/// Whether the application holds a login that a server may attach to the same
+/// grant. A revocation could end it; and while it lives, so does the grant.
+///
+/// Read from the display copies, which asks no store. One that can't be read
+/// tells of no login.
+fn has_newer_login(folder: &StateFolder, item: &RevocationItem) -> bool {
+    let names = folder.children().unwrap_or_default();
+    names.iter().any(|name| {
+        let profile = folder.open_child(name).ok().flatten();
+        let login = profile.and_then(|profile| ProfileSummary::read(&profile).ok().flatten());
+        login.is_some_and(|login| item.may_share_its_grant_with(&login))
+    })
 }
 
 async fn read(profile: &Profile, worker: &StoreWorker, name: ItemName) -> Result<Vec<SecretBytes>> {

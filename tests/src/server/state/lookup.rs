@@ -50,6 +50,24 @@ impl Grants {
             .is_some_and(|family| self.revoke_family(family))
     }
 
+    /// Kills all logins of a token's client and person.
+    pub(in crate::server) fn revoke_grant_of(&mut self, token: &str) {
+        let Some(granted) = self
+            .family(token)
+            .map(|family| &self.families[&family].granted)
+        else {
+            return;
+        };
+        let families = self.families.iter().filter(|(_, family)| {
+            family.granted.client_id == granted.client_id
+                && family.granted.subject == granted.subject
+        });
+        let families: Vec<u64> = families.map(|(family, _)| *family).collect();
+        for family in families {
+            self.revoke_family(family);
+        }
+    }
+
     /// The living login that an access token is good for.
     pub(in crate::server) fn authenticate(
         &self,
@@ -129,6 +147,28 @@ mod tests {
         );
         assert!(grants.authenticate(&login.access_token, at(1)).is_none());
         assert!(grants.is_family_alive(&login.access_token));
+    }
+
+    #[test]
+    fn revoking_a_grant_ends_the_logins_of_its_client_and_person_alone() {
+        let (config, mut grants) = (ServerConfig::default(), Grants::default());
+        let mut log_in = |client_id: &str, subject: &str| {
+            let granted = Granted {
+                client_id: client_id.to_owned(),
+                subject: subject.to_owned(),
+                ..granted()
+            };
+            grants.log_in(granted, &config, at(0)).access_token
+        };
+        let first = log_in("app", "alice");
+        let second = log_in("app", "alice");
+        let others = [log_in("other", "alice"), log_in("app", "bob")];
+        grants.revoke_grant_of(&first);
+        assert!(!grants.is_family_alive(&first));
+        assert!(!grants.is_family_alive(&second));
+        assert!(others.iter().all(|token| grants.is_family_alive(token)));
+        grants.revoke_grant_of("never issued");
+        assert_eq!(grants.living_families(), 2);
     }
 
     #[test]

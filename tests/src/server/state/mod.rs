@@ -16,6 +16,7 @@ use std::collections::HashMap;
 
 pub(super) use codes::{CodeGrant, CodeRequest, is_challenge};
 pub(super) use devices::DeviceGrant;
+pub(super) use lookup::Revoked;
 pub(super) use mint::{fingerprint, random_text};
 pub(super) use tokens::{Issued, RefreshRequest, Refreshed};
 

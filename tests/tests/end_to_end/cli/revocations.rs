@@ -13,6 +13,14 @@ fn server() -> AuthorizationServer {
     AuthorizationServer::start(ServerConfig::default())
 }
 
+/// Where a revocation of one login's token ends the person's other logins, too.
+fn server_with_one_grant() -> AuthorizationServer {
+    AuthorizationServer::start(ServerConfig {
+        one_grant_per_client: true,
+        ..ServerConfig::default()
+    })
+}
+
 /// The notes of revocations that wait.
 fn notes(sandbox: &Sandbox) -> Vec<PathBuf> {
     let is_note = |path: &PathBuf| {
@@ -77,9 +85,11 @@ fn a_logout_without_its_server_is_made_good_by_the_next_command_that_reaches_it(
         assert!(server.family_alive(&canary));
         match command {
             "login" => drop(sandbox.log_in(&server, "default")),
+            // Of another client: one of the same would be a newer login.
             "import" => {
-                let token = server.issue_login().refresh_token;
-                let imported = sandbox.import(&server, "default", &token);
+                let issuer = server.issuer();
+                let import = ["import", "--issuer", issuer, "--client-id", "another"];
+                let imported = sandbox.run_with_input(&import, "another-token");
                 assert_eq!(imported.code(), Some(0), "{imported:?}");
             }
             command => {
@@ -211,9 +221,11 @@ fn a_logout_that_does_not_revoke_keeps_nothing() {
 #[test]
 fn a_refresh_of_another_profile_revokes_what_waits() {
     let server = server();
-    let (sandbox, _) = left(&server, Fault::unavailable(1));
-    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
+    let sandbox = Sandbox::new();
     sandbox.import(&server, "work", &server.issue_login().refresh_token);
+    sandbox.log_in(&server, "default");
+    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
+    vault_cli(&sandbox, &["logout"]);
     server.clear_faults(Endpoint::Revoke);
     assert_eq!(server.living_logins(), 2);
     let vault = vault_core::Vault::builder("vault-cli")
@@ -231,6 +243,68 @@ fn a_refresh_of_another_profile_revokes_what_waits() {
         assert!(began.elapsed().as_secs() < 30, "it is never revoked");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+}
+
+/// The login works, and goes on doing so once nothing waits any more.
+fn no_revocation_ends_it(server: &AuthorizationServer, sandbox: &Sandbox) {
+    for command in [
+        &["refresh", "--force"][..],
+        &["doctor"],
+        &["refresh", "--force"],
+    ] {
+        let done = vault_cli(sandbox, command);
+        assert_eq!(done.code(), Some(0), "{command:?}: {done:?}");
+    }
+    assert_eq!(notes(sandbox), Vec::<PathBuf>::new());
+    // Its key and its token.
+    assert!(items(sandbox) <= 2, "{}", items(sandbox));
+    assert!(server.living_logins() > 0);
+}
+
+#[test]
+fn a_login_revokes_what_waits_before_it_has_tokens_of_its_own() {
+    let server = server_with_one_grant();
+    let (sandbox, _) = left(&server, Fault::unavailable(1));
+    assert_eq!((notes(&sandbox).len(), server.living_logins()), (1, 1));
+    sandbox.log_in(&server, "default");
+    assert_eq!((notes(&sandbox).len(), server.living_logins()), (0, 1));
+    no_revocation_ends_it(&server, &sandbox);
+    assert_eq!(server.living_logins(), 1);
+}
+
+#[test]
+fn a_revocation_that_waits_on_does_not_end_a_login_that_was_made_since() {
+    let server = server_with_one_grant();
+    let (sandbox, _) = left(&server, Fault::unavailable(1));
+    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
+    sandbox.log_in(&server, "default");
+    assert_eq!(notes(&sandbox).len(), 1);
+    server.clear_faults(Endpoint::Revoke);
+    no_revocation_ends_it(&server, &sandbox);
+}
+
+#[test]
+fn a_revocation_that_waits_does_not_end_a_token_that_is_imported() {
+    let server = server_with_one_grant();
+    let (sandbox, _) = left(&server, Fault::unavailable(1));
+    let token = server.issue_login().refresh_token;
+    let imported = sandbox.import(&server, "default", &token);
+    assert_eq!(imported.code(), Some(0), "{imported:?}");
+    assert!(server.family_alive(&token));
+    no_revocation_ends_it(&server, &sandbox);
+}
+
+#[test]
+fn a_newer_login_that_has_ended_too_keeps_no_revocation_from_being_made() {
+    let server = server();
+    let (sandbox, _) = left(&server, Fault::unavailable(1));
+    server.fail_always(Endpoint::Revoke, Fault::unavailable(1));
+    sandbox.log_in(&server, "default");
+    vault_cli(&sandbox, &["logout"]);
+    assert_eq!((notes(&sandbox).len(), server.living_logins()), (2, 2));
+    server.clear_faults(Endpoint::Revoke);
+    assert_eq!(vault_cli(&sandbox, &["doctor"]).code(), Some(0));
+    assert_eq!((notes(&sandbox).len(), server.living_logins()), (0, 0));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use url::Url;
 use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
 
+use crate::display::{LoginState, ProfileSummary};
 use crate::identity::Generation;
 use crate::life::milliseconds;
 use crate::oauth::Endpoints;
@@ -70,6 +71,24 @@ impl RevocationItem {
             ca_certificates: settings.ca_certificates.clone(),
             logged_out,
         })
+    }
+
+    /// Whether this is a living login of the same client at the same server,
+    /// made after this one's logout. An older one is left out: the logout would
+    /// have revoked this token beside it, too.
+    pub(crate) fn may_share_its_grant_with(&self, login: &ProfileSummary) -> bool {
+        let has_ended = matches!(
+            login.state,
+            LoginState::LoginRequired | LoginState::LoggedOut
+        );
+        let endpoints = &self.endpoints;
+        // Of a token that was imported for its endpoint, only that one's origin
+        // is known.
+        let origin = endpoints.token_endpoint.origin().ascii_serialization();
+        !has_ended
+            && login.client_id == self.client_id
+            && (login.issuer == endpoints.issuer || login.issuer == origin)
+            && login.logged_in_at_ms >= milliseconds(self.logged_out)
     }
 
     pub(crate) fn write(&self) -> SecretBytes {
@@ -137,5 +156,71 @@ impl Note {
 
     pub(crate) fn read(bytes: &SecretBytes) -> Result<Self, RecordError> {
         read("note of a revocation", bytes.expose())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Logged out at 1000 ms.
+    fn item() -> RevocationItem {
+        let endpoint = Url::parse("https://login.example/realm/token").unwrap();
+        let issuer = "https://login.example/realm".to_owned();
+        RevocationItem {
+            refresh_token: RefreshToken::new(SecretString::from("token".to_owned())),
+            generation: Generation(3),
+            client_id: "app".to_owned(),
+            credential: None,
+            endpoints: Endpoints::for_token_endpoint(issuer, endpoint).unwrap(),
+            ca_certificates: Vec::new(),
+            logged_out: Duration::from_secs(1),
+        }
+    }
+
+    /// A login that may share the grant, but for one member.
+    fn login(member: &str, value: Value) -> ProfileSummary {
+        let mut login = json!({
+            "v": 1,
+            "profile": "work",
+            "state": "logged_in",
+            "account": null,
+            "issuer": "https://login.example/realm",
+            "client_id": "app",
+            "scope": [],
+            "store": "memory",
+            "expires_at_ms": null,
+            "generation": 1,
+            "logged_in_at_ms": 1000,
+            "last_refresh_at_ms": 1000
+        });
+        login[member] = value;
+        serde_json::from_value(login).unwrap()
+    }
+
+    #[test]
+    fn a_newer_login_of_the_same_client_may_share_the_grant_and_no_other_does() {
+        for (member, value) in [
+            ("state", json!("rotation_unconfirmed")),
+            ("state", json!("client_refused")),
+            // Imported for the token endpoint.
+            ("issuer", json!("https://login.example")),
+            ("logged_in_at_ms", json!(1001)),
+        ] {
+            let login = login(member, value);
+            assert!(item().may_share_its_grant_with(&login), "{login:?}");
+        }
+        for (member, value) in [
+            ("state", json!("logged_out")),
+            ("state", json!("login_required")),
+            ("issuer", json!("https://login.example/another")),
+            ("client_id", json!("another")),
+            ("logged_in_at_ms", json!(999)),
+        ] {
+            let login = login(member, value);
+            assert!(!item().may_share_its_grant_with(&login), "{login:?}");
+        }
     }
 }
