@@ -2,8 +2,9 @@
 //!
 //! Bound to this machine's own addresses alone, and there for one login:
 //! 127.0.0.1 as a rule; `[::1]` where there is no IPv4 or the request names
-//! it; both for the name `localhost`, which a browser may look up as either. It speaks as little HTTP
-//! as a redirect needs, and is made for clumsy and hostile callers: browsers
+//! it; both for the name `localhost`, which a browser may look up as either, so
+//! that no other program may hold the port on one of them. It speaks as little
+//! HTTP as a redirect needs, and is made for clumsy and hostile callers: browsers
 //! open spare connections and ask for icons, other programs and web pages can
 //! reach it too. Requests are bounded in length, time and number, several are
 //! served at once, and none but the right one ends the wait; see
@@ -43,6 +44,19 @@ const CONNECTION_TIME: Duration = Duration::from_secs(5);
 /// How many connections are served at once.
 const CONNECTIONS: usize = 32;
 
+/// How many free ports are tried until one is free on both addresses.
+const TRIES: usize = 16;
+
+/// What the system says of an address family that it does not have:
+/// `EAFNOSUPPORT`. The standard library has no kind of error for it.
+const NO_SUCH_FAMILY: i32 = if cfg!(windows) {
+    10047
+} else if cfg!(any(target_os = "linux", target_os = "android")) {
+    97
+} else {
+    47
+};
+
 /// The usual [`grace`](Listener::grace).
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -69,9 +83,7 @@ impl Listener {
             let port = request.redirect_port.unwrap_or(0);
             let listener = match listen(Ipv4Addr::LOCALHOST.into(), port).await {
                 // A machine without IPv4 (RFC 8252, section 7.3, wants both).
-                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                    listen(Ipv6Addr::LOCALHOST.into(), port).await
-                }
+                Err(error) if is_lacking(&error) => listen(Ipv6Addr::LOCALHOST.into(), port).await,
                 bound => bound,
             };
             let listener = listener.map_err(|cause| taken("this machine", port, cause))?;
@@ -90,14 +102,9 @@ impl Listener {
         let (first, second) = own_addresses(uri)?;
         let port = uri.port().or(request.redirect_port).unwrap_or(0);
         let failed = |cause| taken(uri.host_str().unwrap_or_default(), port, cause);
-        let (listener, second) = match (listen(first, port).await, second) {
-            (Ok(listener), None) => (listener, None),
-            (Ok(listener), Some(other)) => {
-                let port = listener.local_addr().map_err(failed)?.port();
-                (listener, listen(other, port).await.ok())
-            }
-            (Err(_), Some(other)) => (listen(other, port).await.map_err(failed)?, None),
-            (Err(cause), None) => return Err(failed(cause)),
+        let (listener, second) = match second {
+            None => (listen(first, port).await.map_err(failed)?, None),
+            Some(second) => listen_on_both(first, second, port).await.map_err(failed)?,
         };
         let mut redirect_uri = uri.clone();
         let port = listener.local_addr().map_err(failed)?.port();
@@ -175,6 +182,36 @@ impl Listener {
 
 async fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((address, port)).await
+}
+
+/// Listens on two addresses at one port, and does without one of them only where
+/// the machine does not have it. If another program held the port there, the
+/// browser could take the code to that one.
+async fn listen_on_both(
+    first: IpAddr,
+    second: IpAddr,
+    port: u16,
+) -> io::Result<(TcpListener, Option<TcpListener>)> {
+    let mut tries = if port == 0 { TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let listener = match listen(first, port).await {
+            Err(error) if is_lacking(&error) => return Ok((listen(second, port).await?, None)),
+            bound => bound?,
+        };
+        match listen(second, listener.local_addr()?.port()).await {
+            Ok(other) => return Ok((listener, Some(other))),
+            Err(error) if is_lacking(&error) => return Ok((listener, None)),
+            // Free on the first address alone: another port may be free on both.
+            Err(_) if tries > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the machine does not have the address at all.
+fn is_lacking(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(NO_SUCH_FAMILY)
 }
 
 fn taken(host: &str, port: u16, cause: io::Error) -> Error {

@@ -290,6 +290,35 @@ async fn ipv6_and_both_addresses_of_localhost_are_listened_on() {
 }
 
 #[tokio::test]
+async fn a_port_that_another_program_holds_on_one_address_of_localhost_is_taken() {
+    for address in ["127.0.0.1", "::1"] {
+        let Ok(other) = TcpListener::bind((address, 0)).await else {
+            lacking("IPv6");
+            continue;
+        };
+        let port = other.local_addr().unwrap().port();
+        let request = at(&format!("http://localhost:{port}/cb"));
+        let error = Listener::bind(&request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{address}");
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+        // The port that is only asked for, too.
+        let request = at("http://localhost/cb").redirect_port(port);
+        let error = Listener::bind(&request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{address}");
+        drop(other);
+    }
+}
+
+#[test]
+fn an_address_is_done_without_only_where_the_machine_does_not_have_it() {
+    let unsupported = io::Error::from_raw_os_error(NO_SUCH_FAMILY);
+    assert!(is_lacking(&unsupported), "{unsupported}");
+    assert!(is_lacking(&io::ErrorKind::AddrNotAvailable.into()));
+    assert!(!is_lacking(&io::ErrorKind::AddrInUse.into()));
+    assert!(!is_lacking(&io::ErrorKind::PermissionDenied.into()));
+}
+
+#[tokio::test]
 async fn no_other_machine_is_redirected_to() {
     for uri in [
         "http://192.168.0.1/callback",
