@@ -378,6 +378,22 @@ mod unix {
     }
 
     #[test]
+    fn a_folder_behind_a_link_that_leads_nowhere_is_an_error() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let target = place.path().join("missing");
+        let link = place.path().join("link");
+        symlink(&target, &link).expect("links");
+        for path in [link.join("a"), link.join("a/b")] {
+            let error = StateFolder::create(&path, FolderOptions::default());
+            let error = error.expect_err("leads nowhere");
+            assert!(error.is_not_found(), "{error}");
+        }
+        let error = StateFolder::create(&link, FolderOptions::default()).expect_err("a link");
+        assert!(matches!(error, FolderError::Link { .. }), "{error}");
+        assert!(!target.exists());
+    }
+
+    #[test]
     fn a_folder_others_can_write_to_is_refused_and_left_as_it_is() {
         let place = tempfile::tempdir().expect("a temporary folder");
         let path = place.path().join("state");

@@ -260,6 +260,19 @@ pub(super) fn plain(path: &Path) -> Result<PathBuf, FolderError> {
 
 /// Makes a folder and those above it.
 fn make(path: &Path) -> Result<(), Errno> {
+    match make_one(path) {
+        // Tried once more and no oftener: a link above may be there and lead
+        // nowhere, and nothing can be made behind it.
+        Err(Errno::NOENT) => {
+            make(path.parent().ok_or(Errno::NOENT)?)?;
+            make_one(path)
+        }
+        made => made,
+    }
+}
+
+/// Makes a folder in one that is there.
+fn make_one(path: &Path) -> Result<(), Errno> {
     match rustix::fs::mkdir(path, FOLDER_MODE) {
         Ok(()) => {
             // Only a strange umask takes the owner's own bits away. Otherwise nothing is
@@ -279,10 +292,6 @@ fn make(path: &Path) -> Result<(), Errno> {
             Ok(())
         }
         Err(Errno::EXIST) => Ok(()),
-        Err(Errno::NOENT) => {
-            make(path.parent().ok_or(Errno::NOENT)?)?;
-            make(path)
-        }
         // A read-only file system may say so before it looks.
         Err(_) if rustix::fs::lstat(path).is_ok() => Ok(()),
         Err(error) => Err(error),
