@@ -233,6 +233,150 @@ fn a_kill_in_a_change_leaves_the_old_passphrase_or_the_new_one() {
     while child.answer() != "changed" {}
 }
 
+/// The names of all files of the application's items, temporary ones included.
+fn files(place: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(place.join("state/app/items"))
+        .expect("lists")
+        .map(|entry| entry.expect("lists").file_name())
+        .map(|name| name.into_string().expect("utf-8"))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn name_of_the_item() -> String {
+    data_encoding::BASE32_DNSSEC.encode(b"account") + ".item"
+}
+
+#[test]
+fn a_change_leaves_no_file_that_the_old_passphrase_opens() {
+    let place = place_with_an_item(phrase("old"));
+    let path = place.path();
+    let items = path.join("state/app/items");
+    // What a first use leaves that is killed between its link and its unlink.
+    std::fs::hard_link(items.join("params"), items.join(".tmp-left")).expect("links");
+    let change = |key, new| store(path, Some(phrase(key))).change_key("app", &phrase(new));
+    change("wrong", "new").expect_err("can't be made");
+    assert!(items.join(".tmp-left").exists(), "it changes nothing");
+    change("old", "new").expect("changes");
+    let left = [name_of_the_item(), "params".into(), "params.lock".into()];
+    assert_eq!(files(path), left);
+    assert_eq!(read(path, phrase("new")), Ok(b"secret".to_vec()));
+}
+
+#[test]
+fn a_deleted_item_is_not_left_in_a_temporary_file() {
+    let place = place_with_an_item(phrase("words"));
+    let items = place.path().join("state/app/items");
+    // What a `set` leaves that is killed before its rename.
+    std::fs::copy(items.join(name_of_the_item()), items.join(".tmp-left")).expect("copies");
+    let store = store(place.path(), Some(phrase("words")));
+    store.delete(&item()).expect("deletes");
+    assert_eq!(files(place.path()), ["params"]);
+}
+
+/// The same with processes that are really killed, or live.
+#[cfg(feature = "fault-points")]
+mod killed {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    use std::sync::Arc;
+
+    use vault_platform::fault::{self, Action};
+
+    use super::*;
+
+    #[test]
+    #[ignore = "a child process of another test"]
+    fn child_sets() {
+        let mut orders = other::orders();
+        let mut next = || orders.next().expect("an order");
+        let (place, action, point) = (next(), next(), next());
+        let store = store(place.as_ref(), Some(phrase("old")));
+        let action = match &*action {
+            "kill" => Action::Kill,
+            "delete another" => Action::Run(Arc::new(move || {
+                let another = ItemName::new("app", "another").expect("valid");
+                let other = super::store(place.as_ref(), Some(phrase("old")));
+                other.delete(&another).expect("deletes");
+                assert_eq!(temporaries(place.as_ref()), 0, "swept");
+            })),
+            _ => panic!("{action}"),
+        };
+        fault::arm(&point, 1, action);
+        store.set(&item(), &b"new".to_vec().into()).expect("stores");
+    }
+
+    /// Has another process do something at this point of a `set`; tells whether
+    /// it ended well.
+    fn set_with(place: &Path, action: &str, point: &str) -> bool {
+        let mut child = Command::new(std::env::current_exe().expect("this binary"))
+            .args(["--exact", "killed::child_sets", "--ignored"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let orders = format!("{}\n{action}\n{point}\n", place.display());
+        let mut pipe = child.stdin.take().expect("piped");
+        pipe.write_all(orders.as_bytes()).expect("takes orders");
+        drop(pipe);
+        child.wait().expect("ends").success()
+    }
+
+    fn kill_at(place: &Path, point: &str) {
+        assert!(!set_with(place, "kill", point), "{point}");
+        assert_eq!(temporaries(place), 1, "{point}");
+    }
+
+    fn temporaries(place: &Path) -> usize {
+        let names = files(place);
+        let temporary = names.iter().filter(|name| name.starts_with(".tmp-"));
+        temporary.count()
+    }
+
+    #[test]
+    fn a_change_leaves_nothing_of_a_first_use_that_was_killed() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let path = place.path();
+        kill_at(path, "file.params:linked");
+        store(path, Some(phrase("old")))
+            .change_key("app", &phrase("new"))
+            .expect("changes");
+        assert_eq!(files(path), ["params", "params.lock"]);
+        store(path, Some(phrase("new")))
+            .set(&item(), &b"secret".to_vec().into())
+            .expect("opens");
+    }
+
+    #[test]
+    fn a_delete_leaves_nothing_of_a_set_that_was_killed() {
+        for point in ["temporary:fsynced", "file.item:fsynced"] {
+            let place = place_with_an_item(phrase("old"));
+            kill_at(place.path(), point);
+            let store = store(place.path(), Some(phrase("old")));
+            store.delete(&item()).expect("deletes");
+            assert_eq!(files(place.path()), ["params"], "{point}");
+        }
+    }
+
+    /// On Windows nobody sweeps what is open, so that there is nothing to see.
+    #[cfg(unix)]
+    #[test]
+    fn a_set_that_lives_is_not_lost_to_a_delete() {
+        let first = tempfile::tempdir().expect("a temporary folder");
+        let second = place_with_an_item(phrase("old"));
+        for (place, point) in [
+            (&first, "temporary:fsynced"),
+            (&second, "temporary:fsynced"),
+            (&second, "file.item:fsynced"),
+        ] {
+            assert!(set_with(place.path(), "delete another", point), "{point}");
+            assert_eq!(read(place.path(), phrase("old")), Ok(b"new".to_vec()));
+            assert_eq!(files(place.path()), [&*name_of_the_item(), "params"]);
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_remembered_key_is_not_derived_again_until_its_time_has_passed() {

@@ -68,8 +68,9 @@ pub use prepared::PreparedFile;
 /// Begins the names of temporary files.
 pub(crate) const TEMPORARY: &str = ".tmp-";
 
-/// How often a temporary file is made again that a sweep took away.
-const SWEPT_TRIES: u32 = 8;
+/// How often a temporary file is made again that a sweep took away. Many items
+/// that are deleted in a row are as many sweeps.
+const SWEPT_TRIES: u32 = 64;
 
 /// What a folder may be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -417,8 +418,9 @@ impl StateFolder {
 
     /// Removes the temporary files that dead processes left.
     ///
-    /// The caller holds the folder's lock. A process that writes without the
-    /// lock at this moment makes its temporary file again.
+    /// A process that writes at this moment makes its temporary file again.
+    /// Where there is a lock for the folder, the caller better holds it, so
+    /// that nobody has to.
     ///
     /// # Errors
     ///

@@ -129,7 +129,8 @@ impl EncryptedFileStore {
     /// The items stay as they are: they are sealed with a random key, and only
     /// the file that holds this key, sealed with the passphrase, is replaced,
     /// in one step. Whatever ends the process, the old one opens the items or
-    /// the new one does. A process that has the items open goes on.
+    /// the new one does. What killed processes left of such files is removed
+    /// before. A process that has the items open goes on.
     ///
     /// # Errors
     ///
@@ -153,6 +154,12 @@ impl EncryptedFileStore {
         let old = Parameters::read(&items, OPERATION)?.ok_or_else(|| nothing_stored(OPERATION))?;
         let master = old.open(self.source(OPERATION)?, OPERATION)?;
         let parameters = Parameters::seal(&master, old.id(), new, self.cost, OPERATION)?;
+        // A process that was killed may have left a second name of the old file.
+        // It goes first: when the new file is there, nothing else opens the items,
+        // and the sync that makes the new name durable does the same for this.
+        items
+            .sweep_temporaries()
+            .map_err(|cause| folder_error(cause, OPERATION))?;
         parameters.replace(&items, OPERATION)?;
         remembered::forget(old.id(), OPERATION)
     }
@@ -331,8 +338,12 @@ impl SecretStore for EncryptedFileStore {
         let Some(items) = self.existing(item.application(), "delete")? else {
             return Ok(());
         };
+        let name = file_name(item, "delete")?;
+        // What a killed `set` left is a whole item, too.
+        let swept = items.sweep_temporaries();
         items
-            .remove(&file_name(item, "delete")?)
+            .remove(&name)
+            .and(swept)
             .map_err(|cause| folder_error(cause, "delete"))
     }
 
