@@ -142,18 +142,32 @@ fn exposed(file: &File) -> std::io::Result<Option<&'static str>> {
         return Ok(Some("is not a regular file"));
     }
     let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me && metadata.uid() != 0 {
+    let (owner, group) = (metadata.uid(), metadata.gid());
+    if owner != me && owner != 0 {
         return Ok(Some("belongs to another user"));
     }
     // A credential of systemd is root's, mode 0440 with group root, and opened
-    // to the service by an access list.
-    let group = if metadata.uid() == 0 && metadata.gid() == 0 {
-        0o020
-    } else {
-        0o070
-    };
+    // to the service by an access list. A secret of Kubernetes is root's, too,
+    // and opened to the pod by its group.
+    let for_its_group = owner == 0 && (group == 0 || is_in_group(group)?);
+    let group = if for_its_group { 0o020 } else { 0o070 };
     let others = metadata.mode() & (0o007 | group) != 0;
-    Ok(others.then_some("is open to other users; `chmod 600` it"))
+    Ok(others.then_some(if owner == 0 {
+        "is open to other users; `chmod 600` it, or for a secret of Kubernetes set \
+         `defaultMode: 0440` and the pod's `fsGroup`"
+    } else {
+        "is open to other users; `chmod 600` it"
+    }))
+}
+
+/// Tells whether this process is in a group.
+#[cfg(unix)]
+fn is_in_group(group: u32) -> std::io::Result<bool> {
+    if rustix::process::getegid().as_raw() == group {
+        return Ok(true);
+    }
+    let further = rustix::process::getgroups()?;
+    Ok(further.iter().any(|further| further.as_raw() == group))
 }
 
 #[cfg(not(unix))]

@@ -200,9 +200,20 @@ impl Shared {
         command
     }
 
+    /// The owner, who is in one more group.
+    fn owner_in(group: u32) -> Command {
+        let mut command = Command::new("setpriv");
+        let (user, group) = (OWNER.to_string(), group.to_string());
+        command.args(["--reuid", &user, "--regid", &user, "--groups", &group]);
+        command
+    }
+
     /// The owner's program.
     fn owner(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = Self::as_user(OWNER);
+        self.owner_by(Self::as_user(OWNER), arguments, input)
+    }
+
+    fn owner_by(&self, mut command: Command, arguments: &[&str], input: &str) -> Output {
         command
             .arg(self.path("vault-cli"))
             .args(arguments)
@@ -216,9 +227,14 @@ impl Shared {
     }
 
     fn owner_imports(&self) -> Output {
+        self.owner_imports_by(Self::as_user(OWNER))
+    }
+
+    fn owner_imports_by(&self, command: Command) -> Output {
         let token = self.server.issue_login().refresh_token;
         let issuer = self.server.issuer();
-        self.owner(
+        self.owner_by(
+            command,
             &["import", "--issuer", issuer, "--client-id", "vault-cli"],
             &token,
         )
@@ -298,6 +314,41 @@ fn another_user_can_neither_read_nor_replace_nor_stop_what_is_there() {
     assert!(!shared.path("stolen").exists() && !shared.path("mine").exists());
     let token = shared.owner(&["token"], "");
     assert_eq!(token.code(), Some(0), "{token:?}");
+}
+
+/// As Kubernetes mounts a secret: it is root's, and the pod, which is not root's, reads it by its
+/// group (`fsGroup`).
+#[test]
+fn a_key_file_of_roots_may_be_read_by_a_group_of_the_owners_and_by_nobody_else() {
+    const FURTHER: u32 = 54_003;
+    for group in [OWNER, FURTHER] {
+        let Some(shared) = Shared::new() else { return };
+        let as_owner = || match group {
+            OWNER => Shared::as_user(OWNER),
+            further => Shared::owner_in(further),
+        };
+        let key = shared.path("key");
+        let imports = |group, mode| {
+            chown(&key, Some(0), Some(group)).unwrap();
+            std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
+            shared.owner_imports_by(as_owner())
+        };
+        for (group, mode) in [(group, 0o444), (group, 0o460), (OTHER, 0o444)] {
+            let refused = imports(group, mode);
+            assert_ne!(refused.code(), Some(0), "{mode:o}: {refused:?}");
+            for hint in ["defaultMode: 0440", "fsGroup"] {
+                assert!(refused.stderr.contains(hint), "{mode:o}: {refused:?}");
+            }
+        }
+        let unreadable = imports(OTHER, 0o440);
+        assert_ne!(unreadable.code(), Some(0), "{unreadable:?}");
+        assert!(
+            unreadable.stderr.contains("Permission denied"),
+            "{unreadable:?}"
+        );
+        let imported = imports(group, 0o440);
+        assert_eq!(imported.code(), Some(0), "{imported:?}");
+    }
 }
 
 /// Where folders may be read by all and the kernel lets anybody link to anything, another user can
