@@ -28,6 +28,9 @@ pub const SKIP_BUSY_RETRY: &str = "skip-busy-retry";
 /// Has each process ask for what another is asking for at this moment.
 pub const SKIP_HANDOVER: &str = "skip-handover";
 
+/// Gives no file a second name, as Android and FAT don't (Unix).
+pub const REFUSE_LINKS: &str = "refuse-links";
+
 /// Does not make the names in folders durable: the folders' fsync is left out.
 pub const SKIP_FOLDER_SYNC: &str = "skip-folder-sync";
 

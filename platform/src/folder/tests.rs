@@ -455,26 +455,29 @@ mod unix {
         child.append("log", b"x").expect("appends again");
     }
 
+    /// Runs an ignored test as a process of its own; tells whether it passed.
+    fn runs_alone(test: &str, orders: &str) -> bool {
+        let mut process = std::process::Command::new(std::env::current_exe().expect("this"))
+            .args(["--exact", &format!("folder::tests::unix::{test}")])
+            .args(["--ignored", "--quiet"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("starts");
+        let mut pipe = process.stdin.take().expect("piped");
+        pipe.write_all(orders.as_bytes()).expect("takes orders");
+        drop(pipe);
+        process.wait().expect("ends").success()
+    }
+
     #[test]
     fn folders_are_0700_and_files_0600_whatever_the_umask() {
         for umask in ["000", "022", "077", "777"] {
             let place = tempfile::tempdir().expect("a temporary folder");
             let path = place.path().join("above/state");
-            let mut process = std::process::Command::new(std::env::current_exe().expect("this"))
-                .args([
-                    "--exact",
-                    "folder::tests::unix::child_creates_under_a_umask",
-                ])
-                .args(["--ignored", "--quiet"])
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::null())
-                .spawn()
-                .expect("starts");
             let orders = format!("{}\n{umask}\n", path.display());
-            let mut pipe = process.stdin.take().expect("piped");
-            pipe.write_all(orders.as_bytes()).expect("takes orders");
-            drop(pipe);
-            assert!(process.wait().expect("ends").success(), "umask {umask}");
+            let passed = runs_alone("child_creates_under_a_umask", &orders);
+            assert!(passed, "umask {umask}");
             for folder in [
                 path.as_path(),
                 &path.join("child"),
@@ -485,5 +488,59 @@ mod unix {
             assert_eq!(mode(&path.join("child/file")), 0o600, "umask {umask}");
             assert_eq!(mode(&path.join("child/log")), 0o600, "umask {umask}");
         }
+    }
+
+    /// A fault belongs to the process, too.
+    #[cfg(feature = "fault-points")]
+    #[test]
+    #[ignore = "a child process of another test"]
+    fn child_creates_without_links() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let folder = folder_in(&place);
+        fault::inject(fault::REFUSE_LINKS);
+        if !cfg!(any(
+            target_os = "linux",
+            target_os = "android",
+            target_vendor = "apple"
+        )) {
+            let error = folder.create_new("id", b"x").expect_err("refused");
+            assert!(error.is_unwritable(), "{error}");
+            return;
+        }
+        for round in 0..20 {
+            let name = format!("id-{round}");
+            let barrier = std::sync::Barrier::new(4);
+            let create = |creator: u8| {
+                barrier.wait();
+                folder.create_new(&name, &[creator]).expect("creates")
+            };
+            let created: Vec<u8> = std::thread::scope(|scope| {
+                let create = &create;
+                let creators: Vec<_> = (0..4)
+                    .map(|creator| (creator, scope.spawn(move || create(creator))))
+                    .collect();
+                creators
+                    .into_iter()
+                    .filter_map(|(creator, ran)| ran.join().expect("ran").then_some(creator))
+                    .collect()
+            });
+            assert_eq!(created.len(), 1, "{created:?}");
+            assert_eq!(contents(&folder, &name), Some(created));
+            assert_eq!(temporaries(&folder), 0);
+        }
+        // What a sweep takes away is made again here, too.
+        let swept = folder.clone();
+        let sweep = move || swept.sweep_temporaries().expect("sweeps");
+        let sweep = fault::Action::Run(Arc::new(sweep));
+        fault::arm("temporary:fsynced", 1, sweep);
+        assert!(folder.create_new("swept", b"kept").expect("creates"));
+        assert_eq!(contents(&folder, "swept").as_deref(), Some(&b"kept"[..]));
+        assert_eq!(temporaries(&folder), 0);
+    }
+
+    #[cfg(feature = "fault-points")]
+    #[test]
+    fn a_new_file_is_created_once_where_no_file_can_have_two_names() {
+        assert!(runs_alone("child_creates_without_links", ""));
     }
 }

@@ -17,6 +17,17 @@ use crate::fault;
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
+/// What is said where a file can't have two names. Android forbids it to apps,
+/// FAT has no place for it.
+const NO_LINKS: [Errno; 6] = [
+    Errno::ACCESS,
+    Errno::PERM,
+    Errno::NOTSUP,
+    Errno::OPNOTSUPP,
+    Errno::NOSYS,
+    Errno::MLINK,
+];
+
 #[derive(Debug)]
 pub(crate) struct DiskFolder {
     path: PathBuf,
@@ -172,10 +183,20 @@ impl DiskFolder {
             .map_err(|error| self.failed("rename to", to, error))
     }
 
-    /// Gives a file a second name; false when that name is taken.
+    /// Gives a file a name that nothing has; false when it is taken. The old
+    /// name stays where a file can have two.
     pub(super) fn link_new(&self, from: &str, to: &str) -> Result<bool, FolderError> {
         let folder = &self.descriptor;
-        match rustix::fs::linkat(folder, from, folder, to, AtFlags::empty()) {
+        let linked = if fault::is_injected(fault::REFUSE_LINKS) {
+            Err(Errno::PERM)
+        } else {
+            rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())
+        };
+        let named = match linked {
+            Err(error) if NO_LINKS.contains(&error) => move_new(folder, from, to, error),
+            linked => linked,
+        };
+        match named {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(error) => Err(self.failed("create", to, error)),
@@ -248,6 +269,23 @@ impl DiskFolder {
     fn failed(&self, operation: &'static str, name: &str, error: Errno) -> FolderError {
         FolderError::from_io(operation, &self.path.join(name), error.into())
     }
+}
+
+/// Moves a file to a name that nothing has. `no_link` is why it was not linked.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn move_new(folder: &OwnedFd, from: &str, to: &str, no_link: Errno) -> Result<(), Errno> {
+    let only_new = rustix::fs::RenameFlags::NOREPLACE;
+    match rustix::fs::renameat_with(folder, from, folder, to, only_new) {
+        // This can't be done here either.
+        Err(error) if [Errno::NOSYS, Errno::INVAL, Errno::NOTSUP].contains(&error) => Err(no_link),
+        moved => moved,
+    }
+}
+
+/// Other systems have no move that leaves alone what is there.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn move_new(_folder: &OwnedFd, _from: &str, _to: &str, no_link: Errno) -> Result<(), Errno> {
+    Err(no_link)
 }
 
 /// Makes the path absolute, without a slash at its end: with one, a link at
