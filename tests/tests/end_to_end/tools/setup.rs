@@ -1,5 +1,7 @@
 //! `setup` of git and docker: written, written again, and taken back.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{end, logged_in, program, run, tool};
@@ -79,6 +81,103 @@ fn gits_configuration_keeps_what_else_is_there() {
         );
         assert_eq!(helpers("https://third.example"), "cache\0");
     }
+}
+
+/// Sets git up where that can't be done, with this folder's programs first.
+fn refused_by_git(sandbox: &Sandbox, first: Option<&Path>) -> Output {
+    let file = sandbox.home().join(".gitconfig");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let mut command = tool(sandbox, program(sandbox));
+    if let Some(folder) = first {
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", folder.display()));
+    }
+    command.args(["setup", "git", "--write"]);
+    let refused = end(command);
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("nothing was changed"),
+        "{refused:?}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    refused
+}
+
+#[test]
+fn git_is_not_set_up_in_front_of_a_helper_that_would_keep_the_token() {
+    let (_server, sandbox) = logged_in();
+    run(&sandbox, &["bind", "git.example"]);
+    run(&sandbox, &["bind", "other.example"]);
+    let file = sandbox.home().join(".gitconfig");
+    let host = "[credential \"https://git.example\"]\n\tusername = alice\n";
+    let store = "[credential]\n\thelper = store\n";
+    std::fs::write(&file, format!("{host}{store}")).unwrap();
+    let refused = refused_by_git(&sandbox, None);
+    for part in [
+        "git.example",
+        "store",
+        "credential.helper in ",
+        ".gitconfig",
+    ] {
+        assert!(refused.stderr.contains(part), "{refused:?}");
+    }
+    // In another file, and for some hosts only.
+    let more = sandbox.home().join("more");
+    std::fs::write(
+        &more,
+        "[credential \"https://*.example\"]\n\thelper = store\n",
+    )
+    .unwrap();
+    std::fs::write(&file, format!("{host}[include]\n\tpath = more\n")).unwrap();
+    let refused = refused_by_git(&sandbox, None);
+    let named = "credential.https://*.example.helper in ";
+    assert!(refused.stderr.contains(named), "{refused:?}");
+
+    // What was said helps: nothing else is given the token.
+    std::fs::write(&file, format!("{store}{host}")).unwrap();
+    setup(&sandbox, &["git", "--write"]);
+    let mut approve = tool(&sandbox, "bash");
+    approve
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0");
+    approve.args([
+        "-c",
+        "printf 'protocol=https\\nhost=git.example\\n\\n' | git credential fill | git credential approve",
+    ]);
+    let approved = end(approve);
+    assert_eq!(approved.code(), Some(0), "{approved:?}");
+    assert!(!sandbox.home().join(".git-credentials").exists());
+}
+
+#[test]
+fn what_git_refuses_halfway_is_put_back_with_its_comments() {
+    let (_server, sandbox) = logged_in();
+    run(&sandbox, &["bind", "git.example"]);
+    run(&sandbox, &["bind", "other.example"]);
+    let file = sandbox.home().join(".gitconfig");
+    let before = "[credential \"https://other.example\"]\n\thelper = store # mine\n";
+    std::fs::write(&file, before).unwrap();
+    let mut which = tool(&sandbox, "bash");
+    which.args(["-c", "command -v git"]);
+    let git = end(which).stdout;
+    let bin = sandbox.home().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    // The last step of the second host.
+    let failing = format!(
+        "#!/bin/sh\ncase \"$*\" in *--add*other.example*\"credential git\") exit 4;; esac\n\
+         exec {} \"$@\"\n",
+        git.trim()
+    );
+    std::fs::write(bin.join("git"), failing).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(bin.join("git"), mode).unwrap();
+    refused_by_git(&sandbox, Some(&bin));
+
+    setup(&sandbox, &["git", "--write"]);
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(written.starts_with(before), "{written}");
+    setup(&sandbox, &["git", "--remove"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
 }
 
 #[test]
