@@ -44,34 +44,42 @@ impl Question {
     ///
     /// What is no description of a credential.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Garbage> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Garbage("says what is no text"))?;
-        if text.contains(['\0', '\r']) {
+        if bytes.contains(&b'\0') || bytes.contains(&b'\r') {
             return Err(Garbage("says what no line of git's can hold"));
         }
         let mut read = Self::default();
         let (mut protocol, mut host) = (None, None);
-        for line in text.split('\n') {
+        for line in bytes.split(|byte| *byte == b'\n') {
             if line.is_empty() {
                 // The end; nothing may follow.
                 break;
             }
-            let (key, value) = line
-                .split_once('=')
-                .filter(|(key, _)| !key.is_empty())
+            let at = line
+                .iter()
+                .position(|byte| *byte == b'=')
+                .filter(|at| *at > 0)
                 .ok_or(Garbage("says a line that is no `key=value`"))?;
+            let (key, value) = (&line[..at], &line[at + 1..]);
+            // What a server says, and a path, may be of any encoding.
+            let text = || std::str::from_utf8(value).map_err(|_| Garbage("says what is no text"));
             match key {
-                "protocol" => protocol = Some(value),
-                "host" => host = Some(value),
-                "username" if !value.is_empty() => read.username = Some(value.to_owned()),
-                "password" | "credential" => {
-                    read.tried = Some(SecretString::from(value.to_owned()));
-                    read.is_header = key == "credential";
+                b"protocol" => protocol = Some(text()?),
+                b"host" => host = Some(text()?),
+                b"username" if !value.is_empty() => read.username = Some(text()?.to_owned()),
+                b"password" | b"credential" => {
+                    read.tried = Some(SecretString::from(text()?.to_owned()));
+                    read.is_header = key == b"credential";
                 }
-                "capability[]" if value == "authtype" => read.takes_header = true,
-                "capability[]" if value == "state" => read.keeps_state = true,
-                "wwwauth[]" => read.challenges.push(value.to_owned()),
-                "state[]" => {
-                    if let Some(given) = value.strip_prefix(STATE) {
+                b"capability[]" if value == b"authtype" => read.takes_header = true,
+                b"capability[]" if value == b"state" => read.keeps_state = true,
+                b"wwwauth[]" => {
+                    let challenge = String::from_utf8_lossy(value).into_owned();
+                    read.challenges.push(challenge);
+                }
+                b"state[]" => {
+                    // Another helper's may be anything.
+                    let ours = text().ok().and_then(|state| state.strip_prefix(STATE));
+                    if let Some(given) = ours {
                         read.given = Some(given.to_owned());
                     }
                 }
@@ -255,8 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_used_has_to_be_text() {
+        let mut question = b"capability[]=authtype\nprotocol=https\nhost=git.example\n".to_vec();
+        for line in [
+            &b"path=d\xe9p.git\n"[..],
+            b"wwwauth[]=Bearer realm=\"D\xe9p\xf4t\"\n",
+            b"state[]=other:\xff\n",
+            b"\xe9=\xe9\n",
+        ] {
+            question.extend(line);
+        }
+        let answer = Question::read(&question).unwrap().answer(GIVEN);
+        assert!(
+            answer.contains("authtype=Bearer\ncredential=fake-token\n"),
+            "{}",
+            *answer
+        );
+    }
+
+    #[test]
     fn what_is_no_description_is_refused() {
-        let own: [&[u8]; 8] = [
+        let own: [&[u8]; 12] = [
+            b"protocol=https\nhost=git.ex\xe9mple\n",
+            b"protocol=\xff\nhost=git.example\n",
+            b"protocol=https\nhost=git.example\nusername=ren\xe9\n",
+            b"protocol=https\nhost=git.example\npassword=\xe9\n",
             b"protocol=https\n",
             b"host=git.example\n",
             b"protocol=https\nhost=evil.example/@git.example\n",
