@@ -25,19 +25,7 @@ const REST: Duration = Duration::from_secs(1);
 pub(crate) fn run() -> Exit {
     // First of all: nothing has been read yet.
     let hardened = vault_core::platform::harden::forbid_core_dumps();
-    let mut arguments: Vec<_> = std::env::args_os().collect();
-    if let Some(tool) = arguments.first().and_then(|name| Tool::of_program(name)) {
-        let said = ["vault-cli", "credential", tool];
-        arguments.splice(..1, said.map(OsString::from));
-    } else if arguments
-        .get(1)
-        .is_some_and(|first| first == "--cargo-plugin")
-    {
-        // cargo says the rest on standard input.
-        arguments = ["vault-cli", "credential", "cargo"]
-            .map(OsString::from)
-            .to_vec();
-    }
+    let arguments = in_full(std::env::args_os().collect());
     let mut parsed = match Arguments::read(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error, &arguments),
@@ -76,6 +64,29 @@ pub(crate) fn run() -> Exit {
     vault_core::platform::secret::wipe_stack();
     signals::obey();
     exit
+}
+
+/// The arguments as a person would have said them: a tool calls its helper by
+/// a name, or as a plugin.
+fn in_full(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let tool = match arguments.first().and_then(|name| Tool::of_program(name)) {
+        Some(tool) => tool,
+        None if is_for_cargo(&arguments) => "cargo",
+        None => return arguments,
+    };
+    if is_for_cargo(&arguments) {
+        // cargo says the rest on standard input.
+        arguments.truncate(1);
+    }
+    let said = ["vault-cli", "credential", tool];
+    arguments.splice(..1, said.map(OsString::from));
+    arguments
+}
+
+fn is_for_cargo(arguments: &[OsString]) -> bool {
+    arguments
+        .get(1)
+        .is_some_and(|first| first == "--cargo-plugin")
 }
 
 /// Tells what is wrong with the command line, or the help that was asked for.
@@ -155,6 +166,37 @@ mod tests {
         let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
         let error = Arguments::read(&arguments).expect_err("refused");
         usage_failure(&error, &arguments)
+    }
+
+    #[test]
+    fn a_helpers_name_stands_for_its_command() {
+        let read = |said: &[&str]| in_full(said.iter().map(OsString::from).collect());
+        for (said, full) in [
+            (
+                &["git-credential-vault-cli", "get"][..],
+                &["git", "get"][..],
+            ),
+            (
+                &["/b/docker-credential-vault-cli", "list"],
+                &["docker", "list"],
+            ),
+            (&["kubectl-credential-vault-cli"], &["kubectl"]),
+            (
+                &["bazel-credential-vault-cli.exe", "get"],
+                &["bazel", "get"],
+            ),
+            (
+                &["cargo-credential-vault-cli", "--cargo-plugin"],
+                &["cargo"],
+            ),
+            (&["cargo-credential-vault-cli"], &["cargo"]),
+            (&["/b/vault-cli", "--cargo-plugin"], &["cargo"]),
+        ] {
+            let full = [&["vault-cli", "credential"][..], full].concat();
+            assert_eq!(read(said), full, "{said:?}");
+        }
+        let plain = ["vault-cli", "token", "--cargo-plugin"];
+        assert_eq!(read(&plain), plain);
     }
 
     #[test]

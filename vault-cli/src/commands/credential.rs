@@ -309,7 +309,12 @@ fn for_kubectl(context: &Context, info: Option<&str>) -> Result<Exit, Problem> {
 fn for_cargo(context: &Context) -> Result<Exit, Problem> {
     let output = &context.output;
     output.text(&format!("{}\n", cargo::HELLO))?;
-    let mut exit = Exit::Done;
+    // The answer says it, and no exit code: cargo drops the answer of a program that
+    // ends with another one than 0.
+    let failed = |failure: &Failure, message: &str| {
+        output.failure_to_people(failure);
+        cargo::failed(message)
+    };
     for line in io::stdin().lock().split(b'\n') {
         let line = line.map_err(unreadable)?;
         let answer = match cargo::Question::read(&line) {
@@ -322,21 +327,19 @@ fn for_cargo(context: &Context) -> Result<Exit, Problem> {
                     }
                     Err(Refusal::Failed(problem)) => {
                         let failure = problem.explain(&context.options);
-                        exit = failure.exit;
-                        cargo::failed(&format!("{}; {}", failure.message, failure.hint))
+                        failed(&failure, &format!("{}; {}", failure.message, failure.hint))
                     }
                 }
             }
             Ok(cargo::Question::Other) => cargo::not_supported(),
             Err(error) => {
                 let failure = garbage("cargo", error);
-                exit = failure.exit;
-                cargo::failed(&failure.message)
+                failed(&failure, &failure.message)
             }
         };
         output.secret_line(&[&answer])?;
     }
-    Ok(exit)
+    Ok(Exit::Done)
 }
 
 /// The same with the options that stand in cargo's configuration.

@@ -169,3 +169,23 @@ fn a_registry_that_is_not_bound_gets_nothing() {
     assert_eq!(host.shown(), Vec::<String>::new());
     drop(end(cargo(&sandbox, &["--version"])));
 }
+
+#[test]
+fn why_there_is_no_token_is_told_by_cargo() {
+    let (authority, sandbox) = logged_in();
+    let host = registry(&authority, &sandbox);
+    let project = project(&sandbox, &host);
+    sandbox.log_in(&authority, "work");
+    run(&sandbox, &["bind", &host.name()]);
+    run(&sandbox, &["--profile", "work", "bind", &host.name()]);
+    run(&sandbox, &["setup", "cargo", "--write"]);
+    let built = build(&sandbox, &host, &project);
+    assert_eq!(built.code(), Some(101), "{built:?}");
+    // The one with the other is what cargo was answered.
+    let said = format!(
+        "several profiles are bound to {}: default, work; choose one",
+        host.name()
+    );
+    assert!(built.stderr.contains(&said), "{built:?}");
+    assert_eq!(host.shown(), Vec::<String>::new());
+}

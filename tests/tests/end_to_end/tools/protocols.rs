@@ -1,8 +1,10 @@
 //! Each helper's protocol by itself: word for word, and with garbage.
 
+use std::fs::File;
+
 use serde_json::json;
 
-use super::{logged_in, program, run, tool};
+use super::{end, logged_in, program, run, tool};
 use crate::support::{Output, Sandbox};
 
 fn ask(sandbox: &Sandbox, arguments: &[&str], question: &str) -> Output {
@@ -219,8 +221,10 @@ fn garbage_is_refused_as_each_tool_expects_it() {
     assert_eq!(docker.code(), Some(1));
     assert_eq!(docker.stdout, "docker asks about no registry\n");
     let cargo = ask(&sandbox, &["cargo"], "garbage\n");
-    assert_eq!(cargo.code(), Some(1));
+    // cargo reads no answer of a program that ends otherwise.
+    assert_eq!(cargo.code(), Some(0));
     assert!(cargo.stdout.contains("\"kind\":\"other\""), "{cargo:?}");
+    assert!(cargo.stderr.starts_with("error: "), "{cargo:?}");
     let kubectl = ask(&sandbox, &["kubectl"], "");
     assert_eq!(kubectl.code(), Some(1));
     assert!(kubectl.stderr.contains("provideClusterInfo"), "{kubectl:?}");
@@ -276,11 +280,29 @@ fn a_token_that_was_erased_is_replaced_once_at_the_next_question_and_not_before(
 fn the_programs_name_chooses_the_protocol() {
     let (_server, sandbox) = logged_in();
     run(&sandbox, &["bind", "host.example"]);
-    let link = sandbox.home().join("docker-credential-vault-cli");
-    std::os::unix::fs::symlink(program(&sandbox), &link).unwrap();
-    let mut bash = tool(&sandbox, "bash");
-    bash.args(["-c", "echo host.example | \"$0\" get"])
-        .arg(&link);
-    let output: Output = bash.output().unwrap().into();
-    assert_eq!(output.json()["Username"], "oauth2accesstoken");
+    let token = run(&sandbox, &["token"]).stdout;
+    let git = "protocol=https\nhost=host.example\n\n";
+    let cargo = cargo_question("sparse+https://host.example/index/");
+    let bazel = "{\"uri\":\"https://host.example/a\"}";
+    // As the tools call them.
+    for (name, argument, question) in [
+        ("git", Some("get"), git),
+        ("docker", Some("get"), "host.example\n"),
+        ("kubectl", None, ""),
+        ("cargo", Some("--cargo-plugin"), cargo.as_str()),
+        ("bazel", Some("get"), bazel),
+    ] {
+        let link = sandbox.home().join(format!("{name}-credential-vault-cli"));
+        std::os::unix::fs::symlink(program(&sandbox), &link).unwrap();
+        let asked = sandbox.home().join("question");
+        std::fs::write(&asked, question).unwrap();
+        let mut helper = tool(&sandbox, &link);
+        helper.args(argument).stdin(File::open(&asked).unwrap());
+        if name == "kubectl" {
+            helper.env("KUBERNETES_EXEC_INFO", exec_info("https://host.example"));
+        }
+        let output = end(helper);
+        assert_eq!(output.code(), Some(0), "{name} {output:?}");
+        assert!(output.stdout.contains(token.trim()), "{name} {output:?}");
+    }
 }
