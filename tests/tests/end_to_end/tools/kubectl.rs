@@ -140,6 +140,13 @@ fn a_cluster_that_is_not_bound_or_not_said_gets_nothing() {
     assert!(let_in.iter().all(|path| path == "/version"), "{let_in:?}");
 }
 
+fn set_up(sandbox: &Sandbox, arguments: &[&str]) -> Output {
+    let mut command = tool(sandbox, program(sandbox));
+    command.env("KUBECONFIG", sandbox.home().join("kubeconfig"));
+    command.args(["setup", "kubectl"]).args(arguments);
+    end(command)
+}
+
 #[test]
 fn setup_makes_a_user_that_works_and_takes_it_back() {
     let (authority, sandbox) = logged_in();
@@ -150,12 +157,7 @@ fn setup_makes_a_user_that_works_and_takes_it_back() {
     let host = cluster(&authority);
     configure(&sandbox, &host, false);
     run(&sandbox, &["bind", &host.name()]);
-    let setup = |arguments: &[&str]| -> Output {
-        let mut command = tool(&sandbox, program(&sandbox));
-        command.env("KUBECONFIG", sandbox.home().join("kubeconfig"));
-        command.args(["setup", "kubectl"]).args(arguments);
-        end(command)
-    };
+    let setup = |arguments: &[&str]| set_up(&sandbox, arguments);
     let before = std::fs::read(sandbox.home().join("kubeconfig")).unwrap();
     let printed = setup(&[]);
     assert!(
@@ -178,12 +180,61 @@ fn setup_makes_a_user_that_works_and_takes_it_back() {
             "{got:?}"
         );
     }
-    for _ in 0..2 {
+    for is_told in [true, false] {
         let removed = setup(&["--remove"]);
         assert_eq!(removed.code(), Some(0), "{removed:?}");
+        let told = removed.stderr.contains("still with that user: own;");
+        assert_eq!(told, is_told, "{removed:?}");
     }
     let users = end(kubectl(&sandbox, &["config", "get-users"]));
     assert!(!users.stdout.contains("vault-cli"), "{users:?}");
+}
+
+#[test]
+fn setup_leaves_a_user_of_somebody_elses_alone() {
+    let (_authority, sandbox) = logged_in();
+    if minor_version(&sandbox) < 28 {
+        lacking("kubectl 1.28 or newer, which can be set up");
+        return;
+    }
+    run(&sandbox, &["bind", "cluster.example"]);
+    let file = sandbox.home().join("kubeconfig");
+    let write = |user: &Value| {
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config",
+            "users": [{ "name": "vault-cli", "user": user }],
+        });
+        std::fs::write(&file, config.to_string()).unwrap();
+    };
+    let read = || std::fs::read_to_string(&file).unwrap();
+    let ours = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "IfAvailable",
+        "command": program(&sandbox), "args": ["credential", "kubectl"],
+    });
+    let both = json!({ "token": "fake-own-token", "exec": ours });
+    for user in [&json!({ "token": "fake-own-token" }), &both] {
+        write(user);
+        let before = read();
+        let refused = set_up(&sandbox, &["--write"]);
+        assert_eq!(refused.code(), Some(1), "{refused:?}");
+        assert!(
+            refused.stderr.contains("nothing was changed"),
+            "{refused:?}"
+        );
+        assert_eq!(read(), before);
+    }
+    // What is ours goes.
+    let removed = set_up(&sandbox, &["--remove"]);
+    assert_eq!(removed.code(), Some(0), "{removed:?}");
+    let left = read();
+    assert!(
+        left.contains("fake-own-token") && !left.contains("exec"),
+        "{left}"
+    );
+    let removed = set_up(&sandbox, &["--remove"]);
+    assert_eq!(removed.code(), Some(0), "{removed:?}");
+    assert!(removed.stdout.contains("it stays"), "{removed:?}");
+    assert_eq!(read(), left);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! kubectl: a user of the kubeconfig that runs this program, set by kubectl
-//! itself. Which contexts have that user is for people to say.
+//! itself. Which contexts have that user is for people to say. A user of this
+//! name that has anything of somebody else's, such as a token, stays as it is.
 
 use std::process::Command;
 
@@ -24,31 +25,114 @@ pub(super) fn set_up(setup: &Setup<'_>) -> Result<Done, Failure> {
         });
     }
     if setup.act == Act::Remove {
-        let view = ["config", "view", "-o", "jsonpath={.users[*].name}"].map(str::to_owned);
-        let users = kubectl(&view)?;
-        if !users.split_whitespace().any(|user| user == USER) {
-            return Ok(Done {
-                text: format!("kubectl knows no user {USER}\n"),
-                notes: Vec::new(),
-            });
-        }
-        let unset = [
-            "config".to_owned(),
-            "unset".to_owned(),
-            format!("users.{USER}"),
-        ];
-        kubectl(&unset)?;
-        return Ok(Done {
-            text: format!("kubectl's user {USER} is gone\n"),
-            notes: Vec::new(),
-        });
+        return remove();
     }
     is_new_enough()?;
+    match whose(&view()?) {
+        Whose::Nobody | Whose::Ours => {}
+        Whose::Shared | Whose::Others => return Err(taken()),
+    }
     kubectl(&set)?;
     Ok(Done {
         text: format!("kubectl's user {USER} asks this program\n"),
         notes: vec![use_it()],
     })
+}
+
+fn remove() -> Result<Done, Failure> {
+    let view = view()?;
+    let (unset, text) = match whose(&view) {
+        Whose::Nobody => (None, format!("kubectl knows no user {USER}\n")),
+        Whose::Others => {
+            let text = format!("kubectl's user {USER} does not ask this program: it stays\n");
+            (None, text)
+        }
+        Whose::Ours => (
+            Some(format!("users.{USER}")),
+            format!("kubectl's user {USER} is gone\n"),
+        ),
+        Whose::Shared => (
+            Some(format!("users.{USER}.exec")),
+            format!("kubectl's user {USER} asks this program no more; what else it has stays\n"),
+        ),
+    };
+    let Some(unset) = unset else {
+        return Ok(Done {
+            text,
+            notes: Vec::new(),
+        });
+    };
+    kubectl(&["config".to_owned(), "unset".to_owned(), unset])?;
+    let contexts = contexts(&view);
+    let notes = match contexts.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "still with that user: {}; `kubectl config set-context CONTEXT --user=NAME` gives a \
+             context another",
+            contexts.join(", ")
+        )],
+    };
+    Ok(Done { text, notes })
+}
+
+/// The kubeconfig as kubectl shows it: without its secrets.
+fn view() -> Result<Value, Failure> {
+    let view = ["config", "view", "-o", "json"].map(str::to_owned);
+    serde_json::from_str(&kubectl(&view)?).map_err(|error| unusable("the kubeconfig", error))
+}
+
+/// Whose a user of our name is.
+#[derive(Debug, PartialEq, Eq)]
+enum Whose {
+    /// There is none, or nothing in it.
+    Nobody,
+    Ours,
+    /// It asks this program, and has a token or the like beside.
+    Shared,
+    Others,
+}
+
+fn whose(view: &Value) -> Whose {
+    let users = view["users"].as_array().map_or(&[][..], Vec::as_slice);
+    let user = users.iter().find(|user| user["name"] == USER);
+    let Some(has) = user.and_then(|user| user["user"].as_object()) else {
+        return Whose::Nobody;
+    };
+    match has.get("exec") {
+        _ if has.is_empty() => Whose::Nobody,
+        Some(exec) if is_ours(exec) && has.len() == 1 => Whose::Ours,
+        Some(exec) if is_ours(exec) => Whose::Shared,
+        _ => Whose::Others,
+    }
+}
+
+/// Whether this program, wherever it lay, is what is run.
+fn is_ours(exec: &Value) -> bool {
+    let command = exec["command"].as_str().unwrap_or_default();
+    let arguments = exec["args"].as_array().map_or(&[][..], Vec::as_slice);
+    command.contains("vault-cli")
+        && arguments.ends_with(&[Value::from("credential"), Value::from("kubectl")])
+}
+
+/// The contexts that have our user.
+fn contexts(view: &Value) -> Vec<&str> {
+    let contexts = view["contexts"].as_array().map_or(&[][..], Vec::as_slice);
+    contexts
+        .iter()
+        .filter(|context| context["context"]["user"] == USER)
+        .filter_map(|context| context["name"].as_str())
+        .collect()
+}
+
+fn taken() -> Failure {
+    let message = format!(
+        "the kubeconfig has a user {USER} with something else than this program, such as a token"
+    );
+    let hint = format!(
+        "nothing was changed; give that user another name, or take it out with `kubectl config \
+         unset users.{USER}`"
+    );
+    Failure::new("settings_unusable", Exit::Failed, message, hint)
 }
 
 fn use_it() -> String {
@@ -105,4 +189,39 @@ fn kubectl(arguments: &[String]) -> Result<String, Failure> {
     let said = String::from_utf8_lossy(&output.stderr);
     let first = said.trim().lines().next().unwrap_or("kubectl fails");
     Err(unusable("the kubeconfig", first))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_ours_only_if_it_has_nothing_else() {
+        let ours = json!({
+            "command": "/bin/vault-cli", "args": ["--profile", "work", "credential", "kubectl"],
+        });
+        let other = json!({ "command": "/bin/kubelogin", "args": ["credential", "kubectl"] });
+        for (user, expected) in [
+            (json!({ "exec": ours }), Whose::Ours),
+            (json!({ "exec": ours, "token": "REDACTED" }), Whose::Shared),
+            (json!({ "exec": other }), Whose::Others),
+            (
+                json!({ "exec": { "command": "vault-cli", "args": null } }),
+                Whose::Others,
+            ),
+            (json!({ "token": "REDACTED" }), Whose::Others),
+            (json!({}), Whose::Nobody),
+            (json!(null), Whose::Nobody),
+        ] {
+            let others = json!({ "name": "alice", "user": { "token": "REDACTED" } });
+            let users = json!({ "users": [others, { "name": USER, "user": user }] });
+            assert_eq!(whose(&users), expected, "{users}");
+        }
+        for none in [json!({}), json!({ "users": null }), json!({ "users": [] })] {
+            assert_eq!(whose(&none), Whose::Nobody);
+            assert!(contexts(&none).is_empty());
+        }
+    }
 }
