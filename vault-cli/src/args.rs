@@ -443,10 +443,13 @@ mod tests {
     }
 
     #[test]
-    fn every_commands_help_has_examples() {
+    fn every_commands_help_says_what_it_does_and_has_examples() {
         for command in Arguments::command().get_subcommands_mut() {
+            // Before its options are made, which could say something else.
+            let listed = command.get_about().expect("a description").to_string();
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:"), "{}", command.get_name());
+            assert_eq!(help.lines().next(), Some(listed.as_str()));
         }
     }
 

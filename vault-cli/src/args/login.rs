@@ -78,7 +78,8 @@ pub(crate) struct Login {
     pub(crate) server: Server,
 }
 
-/// What is to be known of the authorization server.
+// What is to be known of the authorization server. clap takes a doc comment
+// here for the description of every command that has these options.
 #[derive(Args, Debug)]
 pub(crate) struct Server {
     /// What the server does with a refresh token that comes again: `strict`, or
@@ -95,8 +96,8 @@ pub(crate) struct Server {
     pub(crate) confidential: Confidential,
 }
 
-/// What a confidential client proves itself with. A secret is never an
-/// argument: other users can read those.
+// What a confidential client proves itself with. A secret is never an
+// argument: other users can read those. No doc comment, as above.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options of confidential clients")]
 pub(crate) struct Confidential {

@@ -10,7 +10,8 @@ use vault_core::session::TokenOptions;
 
 use super::value::{duration, variable};
 
-/// What a token has to be good for.
+// What a token has to be good for. clap takes a doc comment here for the
+// description of every command that has these options.
 #[derive(Args, Debug)]
 pub(crate) struct Wanted {
     /// How long the token has to be valid at least, such as 60s or 5min

@@ -67,7 +67,8 @@ pub(crate) struct Credential {
     pub(crate) tool: Tool,
 }
 
-/// Whose protocol is spoken.
+// Whose protocol is spoken. clap takes a doc comment here for the description
+// of `credential`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tool {
     /// Speak git's protocol: get, store, erase

@@ -6,10 +6,11 @@ use vault_tests::server::{AuthorizationServer, ServerConfig};
 
 use crate::support::{Sandbox, login, vault_cli};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 21] = [
     "login",
     "import",
     "token",
+    "exec",
     "refresh",
     "list",
     "show",
@@ -18,23 +19,31 @@ const COMMANDS: [&str; 15] = [
     "watch",
     "logout",
     "issuers",
+    "credential",
+    "bind",
+    "setup",
+    "unbind",
     "migrate",
     "doctor",
+    "passphrase",
     "completions",
     "man",
 ];
 
 #[test]
-fn every_commands_help_has_examples() {
+fn every_commands_help_says_what_the_list_says_and_has_examples() {
     let sandbox = Sandbox::new();
     let help = vault_cli(&sandbox, &["--help"]);
     assert_eq!(help.code(), Some(0));
     for command in COMMANDS {
-        assert!(
-            help.stdout.contains(&format!("\n  {command} ")),
-            "{command}"
-        );
+        let start = format!("  {command} ");
+        let listed = help
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix(&start));
+        let listed = listed.expect(command).trim();
         let help = vault_cli(&sandbox, &[command, "--help"]);
+        assert_eq!(help.stdout.lines().next(), Some(listed), "{command}");
         assert_eq!(
             (help.code(), help.stderr.as_str()),
             (Some(0), ""),
@@ -176,6 +185,8 @@ fn the_manual_and_the_completions_come_from_the_same_source() {
         page.stdout.contains(".TH ") && page.stdout.contains("min\\-valid"),
         "{page:?}"
     );
+    let description = "Print a valid access token, and nothing else";
+    assert!(page.stdout.contains(description), "{page:?}");
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = vault_cli(&sandbox, &["completions", shell]);
         assert_eq!(script.code(), Some(0));
