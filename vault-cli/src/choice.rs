@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::args::{DEFAULT_APP, Options};
 use crate::failure::{Exit, Failure};
@@ -27,7 +27,7 @@ const LIMIT: u64 = 64 * 1024;
 pub(crate) enum Rule {
     Option,
     Environment,
-    File(PathBuf),
+    File(#[serde(serialize_with = "as_shown")] PathBuf),
     #[default]
     Usual,
 }
@@ -37,6 +37,11 @@ pub(crate) enum Rule {
 pub(crate) struct Choice {
     pub(crate) app: Rule,
     pub(crate) profile: Rule,
+}
+
+/// A path need not be text, and JSON has nothing else.
+fn as_shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl fmt::Display for Rule {

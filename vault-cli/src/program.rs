@@ -15,7 +15,7 @@ use crate::choice;
 use crate::commands;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, visible};
 use crate::signals;
 
 /// How long the end waits for what goes on behind the commands' backs.
@@ -43,7 +43,7 @@ pub(crate) fn run() -> Exit {
     let ended = match chosen {
         Ok(not_followed) => {
             for path in not_followed {
-                let path = path.display();
+                let path = visible(&path.display().to_string());
                 let message = format!("{path} is another user's: it is not followed");
                 context.output.warning(&message);
             }

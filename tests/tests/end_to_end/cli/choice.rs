@@ -72,6 +72,59 @@ fn status_says_in_its_line_what_chose_the_profile() {
     assert_eq!(output.stdout.lines().count(), 1);
 }
 
+/// JSON is text, and a path need not be.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_no_text_is_told_as_far_as_it_is() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    let home = sandbox.home().canonicalize().unwrap();
+    let project = home.join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&project).unwrap();
+    let file = project.join(".vault.toml");
+    std::fs::write(&file, "profile = 'work'").unwrap();
+    let path = format!("{}/caf\u{fffd}/.vault.toml", home.display());
+    for code in [3, 0] {
+        let told = status(&sandbox, &project, &[], None);
+        assert_eq!(told.code(), Some(code), "{told:?}");
+        let chosen_by = json!({ "rule": "file", "path": path });
+        assert_eq!(told.json()["chosen_by"], chosen_by);
+        let mut command = sandbox.command(&["status"]);
+        let line: Output = command.current_dir(&project).output().unwrap().into();
+        assert_eq!(line.code(), Some(code), "{line:?}");
+        assert!(line.stdout.contains(&path), "{line:?}");
+        if code == 3 {
+            sandbox.log_in(&server, "work");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_path_of_a_file_that_is_not_followed_can_not_reach_the_terminal_as_it_is() {
+    let sandbox = Sandbox::new();
+    let home = sandbox.home().canonicalize().unwrap();
+    let project = home.join("pro\u{7}ject");
+    std::fs::create_dir(&project).unwrap();
+    let file = project.join(".vault.toml");
+    std::fs::write(&file, "profile = 'other'").unwrap();
+    let nobody = Some(65534);
+    if std::os::unix::fs::chown(&file, nobody, None).is_err() {
+        // Only root can give a file away.
+        assert!(!rustix::process::geteuid().is_root());
+        crate::skipped::lacking("root, to give a file away");
+        return;
+    }
+    let told = status(&sandbox, &project, &[], None);
+    let warning = format!(
+        "warning: {}/pro\u{fffd}ject/.vault.toml is another user's: it is not followed\n",
+        home.display()
+    );
+    assert_eq!(told.stderr, warning, "{told:?}");
+}
+
 #[test]
 fn a_file_that_says_more_than_it_may_is_refused() {
     let sandbox = Sandbox::new();

@@ -98,6 +98,20 @@ fn a_standard_stream_that_is_closed_is_not_taken_for_a_file() {
 }
 
 #[test]
+fn doctor_does_not_wait_for_a_pipe_in_the_place_of_another_tools_file() {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
+    let place = sandbox.home().join(".netrc");
+    let made = Command::new("mkfifo").arg(place).status().unwrap();
+    assert!(made.success());
+    let doctor = sandbox.command(&["doctor"]);
+    let told = feed(in_shell(&doctor, "exec timeout 60 \"$@\""), "");
+    assert_eq!(told.code(), Some(0), "{told:?}");
+    assert!(told.stdout.contains("VD009 ok"), "{told:?}");
+}
+
+#[test]
 fn what_stands_in_the_place_of_a_file_or_folder_is_neither_followed_nor_waited_for() {
     let server = AuthorizationServer::start(ServerConfig::default());
     let sandbox = Sandbox::new();

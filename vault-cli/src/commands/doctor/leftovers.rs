@@ -3,6 +3,7 @@
 //!
 //! The files are those that the tools' own documentation names.
 
+use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -164,13 +165,10 @@ fn look_in(home: &Path) -> Vec<Check> {
 
 /// What can't be read holds nothing that others could read by it.
 fn read(path: &Path) -> Option<Zeroizing<String>> {
-    let file = std::fs::File::open(path).ok()?;
-    let length = file
-        .metadata()
-        .ok()
-        .filter(std::fs::Metadata::is_file)?
-        .len();
-    let length = usize::try_from(length.min(LIMIT)).ok()?;
+    // Before it is opened: that would wait for whoever writes to a pipe.
+    let about = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
+    let length = usize::try_from(about.len().min(LIMIT)).ok()?;
+    let file = File::open(path).ok()?;
     // Room from the start: growing would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
     file.take(LIMIT).read_to_end(&mut bytes).ok()?;
@@ -237,6 +235,20 @@ mod tests {
         }
         assert!(has_password("https://u:p@git.example"));
         assert!(!has_password("https://u@git.example"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+        let home = tempfile::tempdir().expect("a folder");
+        let pipe = home.path().join(".netrc");
+        let made = std::process::Command::new("mkfifo").arg(pipe).status();
+        assert!(made.expect("mkfifo starts").success());
+        let (tell, told) = std::sync::mpsc::channel();
+        let path = home.path().to_owned();
+        std::thread::spawn(move || tell.send(look_in(&path).len()));
+        let checks = told.recv_timeout(std::time::Duration::from_secs(30));
+        assert_eq!(checks, Ok(1));
     }
 
     #[test]
