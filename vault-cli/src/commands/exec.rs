@@ -58,6 +58,10 @@ pub(crate) fn run(context: &Context, arguments: &args::Exec) -> Result<Exit, Pro
     let (program, rest) = arguments.command.split_first().expect("clap wants one");
     let mut command = Command::new(program);
     command.args(rest);
+    // Another `exec` may have started this one: what it has set is not this token.
+    for ending in ["", "_FILE", "_FD"] {
+        command.env_remove(format!("{name}{ending}"));
+    }
     if arguments.token_file {
         let file = TokenFile::create(arguments.runtime_dir.as_deref(), secret).map_err(no_file)?;
         command.env(format!("{name}_FILE"), file.path());

@@ -102,6 +102,45 @@ fn a_descriptor_gives_the_token_once_and_the_environment_has_none() {
 }
 
 #[test]
+fn a_command_is_given_the_token_in_one_way_also_within_another_exec() {
+    let (_server, sandbox) = logged_in();
+    let program = sandbox.command(&[]).get_program().to_owned();
+    let program = program.to_str().unwrap();
+    let ways = [
+        ("--env=ACCESS_TOKEN", "ACCESS_TOKEN"),
+        ("--token-file", "ACCESS_TOKEN_FILE"),
+        ("--fd", "ACCESS_TOKEN_FD"),
+    ];
+    for (outer, _) in ways {
+        for (inner, name) in ways {
+            let output = vault_cli(
+                &sandbox,
+                &[
+                    "exec",
+                    outer,
+                    "--",
+                    program,
+                    "exec",
+                    inner,
+                    "--",
+                    "/usr/bin/env",
+                ],
+            );
+            assert_eq!(output.code(), Some(0), "{outer} {inner} {output:?}");
+            let variables = output
+                .stdout
+                .lines()
+                .filter_map(|line| line.split_once('='));
+            let set: Vec<_> = variables
+                .map(|(variable, _)| variable)
+                .filter(|variable| variable.starts_with("ACCESS_TOKEN"))
+                .collect();
+            assert_eq!(set, [name], "{outer} {inner}");
+        }
+    }
+}
+
+#[test]
 fn a_tokens_file_is_private_kept_fresh_and_gone_at_the_end() {
     let (server, sandbox) = logged_in();
     server.configure(|config| config.access_token_lifetime = Duration::from_secs(3));
