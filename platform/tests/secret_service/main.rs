@@ -288,7 +288,8 @@ fn everything_is_locked(store: &dyn SecretStore, there: &ItemName) {
 
 fn a_locked_keyring_is_locked_not_empty(service: Service, root: &Path) {
     let store = open(root);
-    let there = item(APPLICATION, "there");
+    // Not a name of the contract's: its item would pass for this one, once it is saved.
+    let there = item(APPLICATION, "locked-later");
     store
         .set(&there, &b"token".to_vec().into())
         .expect("stores");
