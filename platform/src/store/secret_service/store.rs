@@ -36,7 +36,9 @@ const SEARCHES: u32 = 16;
 /// call only: an unlock comes right before it.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
-const CONTENT_TYPE: &str = "application/octet-stream";
+/// Text, which ours is: KeePassXC keeps anything else in an attachment, and was
+/// seen to give that to another item after a restart (2.7.4).
+const CONTENT_TYPE: &str = "text/plain; charset=utf8";
 
 /// The Secret Service of the session bus.
 pub struct SecretServiceStore {
