@@ -77,9 +77,8 @@ fn the_store_works_with_a_real_service() {
             _ => &[],
         },
         any_bytes: false,
-        // Not KeePassXC 2.7.4: after these cases and a restart it was seen to give
-        // out another item's bytes. An empty attachment, which only they store,
-        // seems to shift those that follow in its file.
+        // Not KeePassXC 2.7.4: what is no text, as in these cases, it keeps in an
+        // attachment, and after a restart it was seen to give out another item's.
         spoil: (service != Service::KeePassXc)
             .then_some(|_, item, bytes| another_program_writes(item, bytes)),
         ..Subject::new(StoreKind::SecretService)
