@@ -287,12 +287,11 @@ fn everything_is_locked(store: &dyn SecretStore, there: &ItemName) {
 
 fn a_locked_keyring_is_locked_not_empty(service: Service, root: &Path) {
     let store = open(root);
-    // Not a name of the contract's: its item would pass for this one, once it is saved.
     let there = item(APPLICATION, "locked-later");
     store
         .set(&there, &b"token".to_vec().into())
         .expect("stores");
-    service.await_saved(&there);
+    service.await_saved();
     lock_keyring(service);
     everything_is_locked(&*store, &there);
     everything_is_locked(&*open(root), &there);
@@ -313,7 +312,7 @@ fn a_service_that_comes_back_is_reached_again(service: Service, root: &Path) {
             store.set(&written, &b"token".to_vec().into())
         })
         .expect("stores");
-    service.await_saved(&kept);
+    service.await_saved();
     let before = daemon();
     service.kill();
     service.start();
@@ -335,7 +334,7 @@ fn a_service_that_comes_back_locked_is_locked_not_empty(service: Service, root: 
     store
         .set(&there, &b"token".to_vec().into())
         .expect("stores");
-    service.await_saved(&there);
+    service.await_saved();
     let before = daemon();
     service.kill();
     if service.is_scripted() {

@@ -3,8 +3,6 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use vault_platform::store::ItemName;
-
 /// Who answers on this bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -115,11 +113,11 @@ impl Service {
         self.start();
     }
 
-    /// Waits until an item that was stored outlives a kill. gnome-keyring has it
-    /// on disk before it answers; the others save a moment later.
-    pub(crate) fn await_saved(self, item: &ItemName) {
+    /// Waits until what was stored outlives a kill. gnome-keyring has it on disk
+    /// before it answers; the others save a moment later.
+    pub(crate) fn await_saved(self) {
         if self.is_scripted() {
-            script(&["await-saved", item.account()]);
+            script(&["await-saved"]);
         }
     }
 }

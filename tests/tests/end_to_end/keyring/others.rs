@@ -79,7 +79,7 @@ fn what_is_closed_is_locked_and_the_login_comes_back_with_it() {
     };
     let server = server(Duration::from_secs(1));
     desktop.log_in(&server, &[]);
-    service(&["await-saved", "default#key"]);
+    service(&["await-saved"]);
     let stored = desktop.sandbox.stored();
     service(&["kill"]);
     service(&["start-locked"]);
