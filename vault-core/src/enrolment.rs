@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LoginId;
 use crate::known_servers::KnownServer;
 use crate::life::Stamp;
-use crate::login::{self, LoggedIn, LoginInteraction, LoginRequest};
+use crate::login::{self, Caller, LoggedIn, LoginInteraction, LoginRequest};
 use crate::oauth::client::Client;
 use crate::oauth::discovery::{Description, discover};
 use crate::oauth::dpop::{DpopKey, Prover};
@@ -27,7 +27,6 @@ use crate::proof::prove;
 use crate::record::{Described, LoginSettings};
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::refresh::policy::RotationPolicy;
-use crate::refresh::refresher::Caller;
 use crate::refresh::renewal::life;
 use crate::refresh::revocations;
 use crate::storage::{self, SealedReading, Storage};
@@ -137,13 +136,13 @@ pub(crate) async fn log_in(
     profile: &Arc<Profile>,
     request: &LoginRequest,
     interaction: Arc<dyn LoginInteraction>,
-    mut caller: Caller,
+    caller: Caller,
 ) -> Result<LoginReport> {
     let storage = profile.storage_for_login()?;
     prove_store(profile, &storage).await?;
     let deadline = Instant::now() + request.timeout.unwrap_or(LoginRequest::BROWSER_TIMEOUT);
     let turn = wait_for_turn(profile, &storage, request, &*interaction, deadline);
-    let _login_lock = match unless_given_up(&mut caller, turn).await? {
+    let _login_lock = match caller.unless_gone(turn).await? {
         Turn::Mine(lock) => lock,
         Turn::Served(report) => return Ok(report),
     };
@@ -151,21 +150,9 @@ pub(crate) async fn log_in(
     // Not after: a server may attach the new tokens to the old ones' grant.
     revocations::retry(profile, true).await;
     storage.shared.login_begins();
-    let made = make_login(profile, &storage, request, &*interaction, &mut caller).await;
+    let made = make_login(profile, &storage, request, &*interaction, &caller).await;
     storage.shared.login_ended(made.is_ok());
     made
-}
-
-/// What waits for a person, as long as the caller waits.
-async fn unless_given_up<T>(
-    caller: &mut Caller,
-    waiting: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    tokio::select! {
-        biased;
-        done = waiting => done,
-        () = caller.gone() => Err(Error::new(ErrorKind::AccessDenied, "the login was given up")),
-    }
 }
 
 async fn make_login(
@@ -173,7 +160,7 @@ async fn make_login(
     storage: &Arc<Storage>,
     request: &LoginRequest,
     interaction: &dyn LoginInteraction,
-    caller: &mut Caller,
+    caller: &Caller,
 ) -> Result<LoginReport> {
     let known = profile.settings.known_servers().find(&request.issuer);
     let request = &adapted(request, known);
@@ -197,14 +184,22 @@ async fn make_login(
         clock: profile.settings.clock.as_ref(),
     });
     let prover = prover.as_ref();
-    let person = login::run(&http, &endpoints, request, &client, interaction, prover);
     let LoggedIn {
         tokens,
         refresh_token,
         sent,
         answered,
         claims,
-    } = unless_given_up(caller, person).await?;
+    } = login::run(
+        &http,
+        &endpoints,
+        request,
+        &client,
+        interaction,
+        prover,
+        caller,
+    )
+    .await?;
     let sent_at = Stamp::from(&sent);
     let life = life(&tokens, sent_at.clone(), &answered);
     let account = claims.as_ref().and_then(Claims::account_label);

@@ -1,13 +1,13 @@
 //! Callers that give up. In the middle of a refresh: it is finished without
 //! them, and its token is there for the next. While a person is waited for: the
-//! login is over.
+//! login is over. When the person has logged in: it is finished, too.
 
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use url::Url;
-use vault_core::login::{DeviceAuthorization, LoginInteraction, LoginRequest};
+use vault_core::login::{DeviceAuthorization, Flow, LoginInteraction, LoginRequest};
 use vault_core::refresh::policy::RotationPolicy;
 use vault_core::{Error, ErrorKind};
 use vault_tests::server::{DEFAULT_CLIENT_ID, Endpoint, ServerConfig, Stage, browser};
@@ -155,4 +155,68 @@ fn a_login_that_is_dropped_ends_and_another_can_be_made_at_once() {
     browser.join().unwrap().unwrap();
     // The scene's own, and this one.
     assert_eq!(scene.server.counts().logins, 2);
+}
+
+/// Does at once what it is told to.
+struct Obedient {
+    /// Device codes, to who confirms them.
+    codes: Mutex<mpsc::Sender<String>>,
+    confirmed: Mutex<mpsc::Receiver<()>>,
+}
+
+impl LoginInteraction for Obedient {
+    fn open_url(&self, url: &Url) -> Result<(), Error> {
+        drop(browser::follow_in_background(url.as_str()));
+        Ok(())
+    }
+
+    fn show_device_code(&self, code: &DeviceAuthorization) {
+        let code = code.user_code.clone();
+        self.codes.lock().unwrap().send(code).unwrap();
+        self.confirmed.lock().unwrap().recv().unwrap();
+    }
+}
+
+/// The server has given the tokens, and would have nobody who knows them.
+#[test]
+fn a_login_that_is_dropped_after_the_person_is_finished() {
+    let scene = scene();
+    let vault = scene.vault(RotationPolicy::strict());
+    let session = vault.session("default").unwrap();
+    let (codes, to_confirm) = mpsc::channel();
+    let (confirms, confirmed) = mpsc::channel();
+    let person = Arc::new(Obedient {
+        codes: Mutex::new(codes),
+        confirmed: Mutex::new(confirmed),
+    });
+    let server = &scene.server;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for code in to_confirm {
+                assert!(server.approve_device(&code));
+                confirms.send(()).unwrap();
+            }
+        });
+        for flow in [Flow::Browser, Flow::Device] {
+            let before = session.blocking().access_token().unwrap();
+            let request = LoginRequest::new(server.issuer(), DEFAULT_CLIENT_ID).flow(flow);
+            let hold = Arc::new(server.hold(Endpoint::Token, Stage::Answered));
+            let held = hold.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.unwrap().block_on(async {
+                tokio::select! {
+                    ended = session.login(request, person.clone()) => panic!("{ended:?}"),
+                    held = tokio::task::spawn_blocking(move || held.wait_for(1, LONG)) => {
+                        assert!(held.unwrap(), "{flow:?}: nothing is answered");
+                    }
+                }
+            });
+            drop(hold);
+            assert!(vault_core::exit::rest(LONG), "{flow:?}: it goes on");
+            let now = session.blocking().access_token().unwrap();
+            assert_ne!(before.expose(), now.expose(), "{flow:?}: it is not stored");
+        }
+        drop(person);
+    });
+    assert_eq!(scene.server.counts().reuse_detected, 0);
 }

@@ -26,6 +26,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         client,
         interaction,
         prover,
+        caller,
     } = *flow;
     let not_offered = |what: &str| {
         let message = format!("{} does not offer {what}", clean(&endpoints.issuer));
@@ -54,7 +55,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         asked.push(("dpop_jkt".to_owned(), jkt));
     }
     let pushed = match &endpoints.pushed_authorization_request_endpoint {
-        Some(url) => push(flow, url, &asked).await?,
+        Some(url) => caller.unless_gone(push(flow, url, &asked)).await?,
         None if endpoints.requires_pushed_authorization_requests => {
             return Err(not_offered("an endpoint for the pushed requests it wants"));
         }
@@ -76,12 +77,14 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         names_issuer: endpoints.authorization_response_iss_parameter_supported,
     };
     let limit = request.timeout.unwrap_or(LoginRequest::BROWSER_TIMEOUT);
-    let (code, browser) = timeout(limit, listener.redirect(expected))
-        .await
-        .map_err(|_| {
+    let person = async {
+        let redirected = timeout(limit, listener.redirect(expected)).await;
+        redirected.unwrap_or_else(|_| {
             let message = format!("nobody logged in within {} s", limit.as_secs());
-            Error::new(ErrorKind::LoginExpired, message)
-        })??;
+            Err(Error::new(ErrorKind::LoginExpired, message))
+        })
+    };
+    let (code, browser) = caller.unless_gone(person).await?;
 
     interaction.waiting("the server");
     let grant = Grant::AuthorizationCode {

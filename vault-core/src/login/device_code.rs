@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use url::Url;
 use vault_platform::secret::SecretString;
 
-use super::{Context, LoggedIn, LoginRequest, single_resource};
+use super::{Caller, Context, LoggedIn, LoginRequest, single_resource};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Http, Response, is_secure};
 use crate::oauth::Endpoints;
@@ -64,8 +64,10 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         client,
         interaction,
         prover,
+        caller,
     } = *flow;
-    let granted = authorize(http, endpoints, request, client).await?;
+    let asked = authorize(http, endpoints, request, client);
+    let granted = caller.unless_gone(asked).await?;
     interaction.show_device_code(&granted.shown);
     interaction.waiting("the device code to be confirmed");
 
@@ -73,7 +75,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
     let limit = request.timeout.map_or(lifetime, |time| time.min(lifetime));
     // Of the last poll, in the end: the ones before gave no tokens.
     let mut sent = client.clock.now();
-    let answer = poll(limit, granted.interval, || {
+    let answer = poll(caller, limit, granted.interval, || {
         sent = client.clock.now();
         let grant = Grant::DeviceCode {
             device_code: &granted.device_code,
@@ -218,8 +220,9 @@ pub(crate) fn read(response: &Response, url: &Url, sent: &[&str]) -> Result<Gran
     })
 }
 
-/// Asks until the answer is final, or the limit has passed.
+/// Asks until the answer is final, the limit has passed, or nobody waits.
 async fn poll<F: Future<Output = Answer>>(
+    caller: &Caller,
     limit: Duration,
     mut interval: Duration,
     mut ask: impl FnMut() -> F,
@@ -230,7 +233,11 @@ async fn poll<F: Future<Output = Answer>>(
     let mut trouble: Option<Trouble> = None;
     loop {
         let next = Instant::now() + pause;
-        sleep_until(next.min(end)).await;
+        let pausing = async {
+            sleep_until(next.min(end)).await;
+            Ok(())
+        };
+        caller.unless_gone(pausing).await?;
         if next >= end {
             let seconds = limit.as_secs();
             let message = format!("the device code was not confirmed within {seconds} s");

@@ -5,11 +5,12 @@
 //! ([`Flow::Device`], RFC 8628). How the person is reached is a parameter, the
 //! [`LoginInteraction`]; nothing here prints, prompts, or opens a window.
 //!
-//! A login is one future: dropping it closes the listener and forgets all of
-//! it. What is done with the tokens is left to the vault.
+//! A login is one future, which ends early if its [`Caller`] goes. What is done
+//! with the tokens is left to the vault.
 
 mod authorization_code;
 mod browser;
+mod caller;
 pub(crate) mod device_code;
 pub(crate) mod loopback;
 pub(crate) mod page;
@@ -29,6 +30,7 @@ use vault_platform::clock::Now;
 use vault_platform::secret::SecretString;
 
 pub use browser::SystemBrowser;
+pub(crate) use caller::Caller;
 pub use device_code::DeviceAuthorization;
 pub use request::{Flow, LoginRequest};
 
@@ -107,6 +109,7 @@ pub(crate) async fn run(
     client: &Client<'_>,
     interaction: &dyn LoginInteraction,
     prover: Option<&Prover<'_>>,
+    caller: &Caller,
 ) -> Result<LoggedIn, Error> {
     let _finished = Finished(interaction);
     if client.id.is_empty() {
@@ -135,6 +138,7 @@ pub(crate) async fn run(
         client,
         interaction,
         prover,
+        caller,
     };
     match request.flow {
         Flow::Browser => authorization_code::login(&flow).await,
@@ -170,6 +174,7 @@ struct Context<'a> {
     interaction: &'a dyn LoginInteraction,
     /// Makes the proofs, where the tokens are to be bound to a key.
     prover: Option<&'a Prover<'a>>,
+    caller: &'a Caller,
 }
 
 impl Context<'_> {

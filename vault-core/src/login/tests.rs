@@ -20,7 +20,8 @@ async fn run(
     client: &Client<'_>,
     interaction: &dyn LoginInteraction,
 ) -> Result<LoggedIn, Error> {
-    super::run(http, endpoints, request, client, interaction, None).await
+    let (_presence, caller) = Caller::who_waits();
+    super::run(http, endpoints, request, client, interaction, None, &caller).await
 }
 
 /// Answers one request after the other with these bodies, and keeps what was

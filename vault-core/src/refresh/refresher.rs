@@ -12,6 +12,7 @@ use vault_platform::secret::{THREAD_STACK, wipe_thread_stack};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::AtWork;
+use crate::login::Caller;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -78,18 +79,6 @@ pub(crate) fn panicked() -> Error {
     )
 }
 
-/// Tells work whether anybody still waits for it.
-#[derive(Debug)]
-pub(crate) struct Caller(oneshot::Receiver<()>);
-
-impl Caller {
-    /// Ends when the caller does not wait any more.
-    pub(crate) async fn gone(&mut self) {
-        // Nothing is sent: the other end goes with the caller.
-        (&mut self.0).await.ok();
-    }
-}
-
 /// Runs work that calls back into the application, on a thread of its own: a
 /// callback may take as long as a person does, and may ask for a token itself.
 /// On the refresher's thread it would hold up every other refresh, and wait
@@ -102,14 +91,14 @@ where
     W: Future<Output = Result<T>> + Send + 'static,
 {
     let runtime = runtime()?;
-    let (_waiting, caller) = oneshot::channel();
+    let (_presence, caller) = Caller::who_waits();
     let (reply, answer) = oneshot::channel();
     let at_work = AtWork::begin();
     std::thread::Builder::new()
         .name("vault-login".to_owned())
         .stack_size(THREAD_STACK)
         .spawn(move || {
-            let done = runtime.block_on(work(Caller(caller)));
+            let done = runtime.block_on(work(caller));
             drop(runtime);
             wipe_thread_stack();
             drop((reply.send(done), at_work));

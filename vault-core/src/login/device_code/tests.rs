@@ -44,7 +44,9 @@ async fn play(
     let start = Instant::now();
     let mut answers = VecDeque::from(answers);
     let mut asked = Vec::new();
+    let (_presence, caller) = Caller::who_waits();
     let outcome = poll(
+        &caller,
         Duration::from_secs(limit),
         Duration::from_secs(interval),
         || {
