@@ -25,6 +25,7 @@ use crate::oauth::{ClientCredential, Endpoints};
 use crate::profile::{Look, Profile, Waiting};
 use crate::proof::prove;
 use crate::record::{Described, LoginSettings};
+use crate::refresh::grant;
 use crate::refresh::install::{NewLogin, NewTokens, check_not_in_use, install};
 use crate::refresh::policy::RotationPolicy;
 use crate::refresh::renewal::life;
@@ -183,22 +184,22 @@ async fn make_login(
         learnt: &profile.learnt,
         clock: profile.settings.clock.as_ref(),
     });
-    let prover = prover.as_ref();
     let LoggedIn {
         tokens,
         refresh_token,
         sent,
         answered,
         claims,
-    } = login::run(
-        &http,
-        &endpoints,
+    } = login::run(&login::Context {
+        http: &http,
+        endpoints: &endpoints,
         request,
-        &client,
+        client: &client,
         interaction,
-        prover,
+        prover: prover.as_ref(),
         caller,
-    )
+        gives_back: !grant::is_shared(profile, &endpoints, client.id, None),
+    })
     .await?;
     let sent_at = Stamp::from(&sent);
     let life = life(&tokens, sent_at.clone(), &answered);
@@ -223,7 +224,10 @@ async fn make_login(
     };
     if let Err(refused) = check_account(profile, &settings, interaction).await {
         // The login before is another account's, and does not end with it.
-        login::give_back(&http, &endpoints, &client, &refresh_token).await;
+        let own = Some(&*profile.names.profile);
+        if !grant::is_shared(profile, &endpoints, client.id, own) {
+            login::give_back(&http, &endpoints, &client, &refresh_token).await;
+        }
         return Err(refused);
     }
     let mut report = report(storage, &settings, false);

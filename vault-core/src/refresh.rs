@@ -16,6 +16,7 @@ pub(crate) mod driver;
 pub mod ending;
 pub(crate) mod endpoints;
 pub(crate) mod farewell;
+pub(crate) mod grant;
 pub(crate) mod install;
 pub(crate) mod meaning;
 pub mod migration;

@@ -50,7 +50,7 @@ const TASKS: usize = 8;
 /// How many tokens are lived through after the login's own.
 const LIFETIMES: usize = 10;
 /// How long an access token lives.
-const LIFETIME: Duration = Duration::from_secs(2);
+const LIFETIME: Duration = Duration::from_secs(3);
 
 /// The program: reads the arguments, runs, and tells the outcome.
 #[must_use]

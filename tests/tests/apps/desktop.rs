@@ -122,6 +122,8 @@ fn two_windows_share_one_login_and_show_what_the_other_does() {
     right.shows("Nobody is logged in");
     left.shows("Nobody is logged in");
     left.shows(&format!("desktop {}: logged out", other.id()));
+    // It is revoked last.
+    right.hides("Logging out");
     let counts = server.counts();
     assert_eq!((counts.logins, counts.revocations), (1, 1));
     assert_eq!((counts.reuse_detected, server.living_logins()), (0, 0));

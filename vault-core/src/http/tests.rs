@@ -198,7 +198,7 @@ async fn a_silent_server_may_have_acted() {
     })
     .await;
     let http = http(HttpOptions {
-        total_timeout: Duration::from_secs(1),
+        total_timeout: Duration::from_secs(4),
         ..quick()
     });
     let failure = failure(&http, &url).await;

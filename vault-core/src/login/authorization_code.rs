@@ -27,6 +27,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         interaction,
         prover,
         caller,
+        ..
     } = *flow;
     let not_offered = |what: &str| {
         let message = format!("{} does not offer {what}", clean(&endpoints.issuer));

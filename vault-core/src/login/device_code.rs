@@ -65,6 +65,7 @@ pub(super) async fn login(flow: &Context<'_>) -> Result<LoggedIn, Error> {
         interaction,
         prover,
         caller,
+        ..
     } = *flow;
     let asked = authorize(http, endpoints, request, client);
     let granted = caller.unless_gone(asked).await?;

@@ -69,6 +69,8 @@ pub(super) struct Listener {
     redirect_uri: Url,
     /// How long the right redirect may still come after a doubtful one.
     grace: Duration,
+    /// How long one connection may take to ask.
+    head_time: Duration,
 }
 
 impl Listener {
@@ -97,6 +99,7 @@ impl Listener {
                 second: None,
                 redirect_uri,
                 grace: GRACE,
+                head_time: CONNECTION_TIME,
             });
         };
         let (first, second) = own_addresses(uri)?;
@@ -116,6 +119,7 @@ impl Listener {
             second,
             redirect_uri,
             grace: GRACE,
+            head_time: CONNECTION_TIME,
         })
     }
 
@@ -164,7 +168,8 @@ impl Listener {
                     match accepted {
                         Ok((stream, _)) => {
                             let path = self.redirect_uri.path().to_owned();
-                            connections.spawn(serve(stream, path, Arc::clone(&expected)));
+                            let served = serve(stream, path, self.head_time, Arc::clone(&expected));
+                            connections.spawn(served);
                         }
                         // Out of descriptors, or a caller that is gone already.
                         Err(_) => sleep(Duration::from_millis(20)).await,
@@ -266,8 +271,13 @@ enum Served {
     Nothing,
 }
 
-async fn serve(mut stream: TcpStream, path: String, expected: Arc<Expected>) -> Served {
-    let Ok(head) = timeout(CONNECTION_TIME, read_head(&mut stream)).await else {
+async fn serve(
+    mut stream: TcpStream,
+    path: String,
+    head_time: Duration,
+    expected: Arc<Expected>,
+) -> Served {
+    let Ok(head) = timeout(head_time, read_head(&mut stream)).await else {
         return Served::Nothing; // a spare connection, never used
     };
     let verdict = match head

@@ -102,16 +102,15 @@ pub trait LoginInteraction: Send + Sync {
 ///   by what it proved itself with.
 /// - [`ErrorKind::RequestRefused`], [`ErrorKind::ServerAnswerInvalid`],
 ///   [`ErrorKind::ServerUnavailable`], [`ErrorKind::NetworkUnavailable`].
-pub(crate) async fn run(
-    http: &Http,
-    endpoints: &Endpoints,
-    request: &LoginRequest,
-    client: &Client<'_>,
-    interaction: &dyn LoginInteraction,
-    prover: Option<&Prover<'_>>,
-    caller: &Caller,
-) -> Result<LoggedIn, Error> {
-    let _finished = Finished(interaction);
+pub(crate) async fn run(flow: &Context<'_>) -> Result<LoggedIn, Error> {
+    let Context {
+        endpoints,
+        request,
+        client,
+        prover,
+        ..
+    } = *flow;
+    let _finished = Finished(flow.interaction);
     if client.id.is_empty() {
         return Err(Error::new(
             ErrorKind::InvalidInput,
@@ -131,18 +130,9 @@ pub(crate) async fn run(
              who logs in: ask for other scopes than `openid`",
         ));
     }
-    let flow = Context {
-        http,
-        endpoints,
-        request,
-        client,
-        interaction,
-        prover,
-        caller,
-    };
     match request.flow {
-        Flow::Browser => authorization_code::login(&flow).await,
-        Flow::Device => device_code::login(&flow).await,
+        Flow::Browser => authorization_code::login(flow).await,
+        Flow::Device => device_code::login(flow).await,
     }
 }
 
@@ -166,15 +156,18 @@ type Parameters = Vec<(String, SecretString)>;
 
 /// What a flow works with.
 #[derive(Clone, Copy)]
-struct Context<'a> {
-    http: &'a Http,
-    endpoints: &'a Endpoints,
-    request: &'a LoginRequest,
-    client: &'a Client<'a>,
-    interaction: &'a dyn LoginInteraction,
+pub(crate) struct Context<'a> {
+    pub(crate) http: &'a Http,
+    pub(crate) endpoints: &'a Endpoints,
+    pub(crate) request: &'a LoginRequest,
+    pub(crate) client: &'a Client<'a>,
+    pub(crate) interaction: &'a dyn LoginInteraction,
     /// Makes the proofs, where the tokens are to be bound to a key.
-    prover: Option<&'a Prover<'a>>,
-    caller: &'a Caller,
+    pub(crate) prover: Option<&'a Prover<'a>>,
+    pub(crate) caller: &'a Caller,
+    /// Whether the tokens of a login that is refused are revoked: not where
+    /// that could end another login.
+    pub(crate) gives_back: bool,
 }
 
 impl Context<'_> {
@@ -190,13 +183,15 @@ impl Context<'_> {
         // Before the server is asked who it is, which takes its own time.
         let answered = self.client.clock.now();
         if let Answer::Unusable { refresh_token, .. } = &answer {
-            give_back(self.http, self.endpoints, self.client, refresh_token).await;
+            self.give_back(refresh_token).await;
         }
         let mut tokens = tokens(answer, self.endpoints)?;
         let Some(refresh_token) = tokens.refresh_token.take() else {
             let token = &tokens.access_token;
-            let revoked = revoke_access_token(self.http, self.endpoints, self.client, token).await;
-            if let Err(error) = revoked {
+            if self.gives_back
+                && let Err(error) =
+                    revoke_access_token(self.http, self.endpoints, self.client, token).await
+            {
                 tracing::debug!(%error, "the token of a refused login was not revoked");
             }
             return Err(Error::new(
@@ -214,9 +209,16 @@ impl Context<'_> {
                 claims,
             }),
             Err(error) => {
-                give_back(self.http, self.endpoints, self.client, &refresh_token).await;
+                self.give_back(&refresh_token).await;
                 Err(error)
             }
+        }
+    }
+
+    /// See [`give_back`].
+    async fn give_back(&self, token: &RefreshToken) {
+        if self.gives_back {
+            give_back(self.http, self.endpoints, self.client, token).await;
         }
     }
 

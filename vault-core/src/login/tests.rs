@@ -21,7 +21,17 @@ async fn run(
     interaction: &dyn LoginInteraction,
 ) -> Result<LoggedIn, Error> {
     let (_presence, caller) = Caller::who_waits();
-    super::run(http, endpoints, request, client, interaction, None, &caller).await
+    let flow = Context {
+        http,
+        endpoints,
+        request,
+        client,
+        interaction,
+        prover: None,
+        caller: &caller,
+        gives_back: true,
+    };
+    super::run(&flow).await
 }
 
 /// Answers one request after the other with these bodies, and keeps what was

@@ -11,6 +11,7 @@ use vault_platform::sealed_file::SealingKey;
 use super::claim::token_item;
 use super::description::describe;
 use super::farewell::{delete_leftovers, revoke_now};
+use super::grant;
 use super::protocol::login::Install;
 use super::protocol::{Effect, Event, Failure, Outcome};
 use crate::bound_host::{self, BoundHost};
@@ -218,7 +219,7 @@ impl Driver<'_> {
                 unlinked.and(delete_leftovers(self.profile, storage).await)
             }
             Effect::UnlinkNew => storage.remove_sealed(self.key.login),
-            Effect::RevokeReceived if self.imported => Ok(()),
+            Effect::RevokeReceived if self.imported || self.shares_its_grant() => Ok(()),
             Effect::RevokeReceived => revoke_now(self.profile, &self.record, Some(&self.key)).await,
             Effect::Record => self.write_display(),
             Effect::Unlock => {
@@ -261,6 +262,14 @@ impl Driver<'_> {
         } else {
             self.left_behind = before.bound_hosts;
         }
+    }
+
+    /// Whether the end of these tokens could be that of a login that stays.
+    fn shares_its_grant(&self) -> bool {
+        let settings = &self.record.settings;
+        settings.endpoints.as_ref().is_some_and(|endpoints| {
+            grant::is_shared(self.profile, endpoints, &settings.client_id, None)
+        })
     }
 
     async fn settings_before(&self) -> Result<Option<LoginSettings>> {

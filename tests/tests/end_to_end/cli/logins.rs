@@ -1,6 +1,8 @@
 //! What a login sends and what it refuses: ID tokens, pushed requests,
 //! redirects, and the wishes of a person or a server.
 
+#[cfg(target_os = "linux")]
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -53,9 +55,6 @@ fn refuses(output: &Output, code: &str, words: &str) {
 
 #[test]
 fn an_id_token_that_is_wrong_in_any_way_is_refused_with_its_own_error() {
-    let server = server(|_| {});
-    let sandbox = Sandbox::new();
-    sandbox.log_in(&server, "default");
     for (like, words) in [
         (IdTokens::Omitted, "gave no ID token"),
         (IdTokens::Unsigned, "is not signed"),
@@ -68,18 +67,90 @@ fn an_id_token_that_is_wrong_in_any_way_is_refused_with_its_own_error() {
         (IdTokens::NoNonce, "does not answer this login"),
         (IdTokens::Expired, "has expired"),
     ] {
-        server.configure(|config| config.id_token = like);
+        let server = server(|config| config.id_token = like);
+        let sandbox = Sandbox::new();
         let refused = sandbox.log_in_with(&server, &["--json"]);
         refuses(&refused, "id_token_refused", words);
-        assert_eq!(
-            server.living_logins(),
-            1,
-            "{like:?}: its tokens are given back"
-        );
+        let given_back = (server.counts().logins, server.living_logins());
+        assert_eq!(given_back, (1, 0), "{like:?}");
     }
+}
+
+#[test]
+fn a_login_that_is_refused_does_not_end_the_one_that_stays() {
+    let server = server(|config| config.one_grant_per_client = true);
+    let sandbox = Sandbox::new();
+    sandbox.log_in(&server, "default");
     // A refresh may bring one too, and is none of its business.
-    let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
-    assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
+    server.configure(|config| config.id_token = IdTokens::OtherNonce);
+    for profile in ["default", "another"] {
+        let refused = sandbox.log_in_with(&server, &["--json", "--profile", profile]);
+        refuses(&refused, "id_token_refused", "");
+        let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
+        assert_eq!(refreshed.code(), Some(0), "{profile}: {refreshed:?}");
+    }
+    // Another account's grant is another one.
+    server.configure(|config| {
+        config.id_token = IdTokens::Right;
+        config.subject = "bob".to_owned();
+    });
+    let before = server.counts().revocations;
+    refuses(
+        &sandbox.log_in_with(&server, &["--json"]),
+        "access_denied",
+        "",
+    );
+    assert_eq!(server.counts().revocations, before + 1);
+}
+
+/// The command, where no file grows beyond so many KiB.
+#[cfg(target_os = "linux")]
+fn on_a_small_disk(command: &Command, kib: u32) -> Command {
+    let mut limited = Command::new("/bin/bash");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f $0; exec \"$@\""])
+        .arg(kib.to_string())
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    limited
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_login_that_can_not_be_stored_does_not_end_the_one_that_stays() {
+    for stays in [true, false] {
+        let server = server(|config| {
+            config.one_grant_per_client = true;
+            // Larger than all but the sealed file.
+            config.refresh_token_length = 6000;
+        });
+        let sandbox = Sandbox::new();
+        if stays {
+            sandbox.log_in(&server, "default");
+        }
+        let arguments = [&login(&server)[..], &["--no-browser", "--json"]].concat();
+        let command = on_a_small_disk(&sandbox.command(&arguments), 4);
+        let mut running = Running::start(command);
+        let url = running.line_that_starts_with("http").unwrap();
+        browser::follow(&url).unwrap();
+        let failed = running.finish();
+        assert_ne!(failed.code(), Some(0), "{failed:?}");
+        assert_eq!(server.counts().logins, if stays { 2 } else { 1 });
+        let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
+        let code = if stays { 0 } else { 3 };
+        assert_eq!(refreshed.code(), Some(code), "{failed:?} {refreshed:?}");
+        let given_back = server.counts().revocations;
+        assert_eq!(given_back, u64::from(!stays), "{failed:?}");
+    }
 }
 
 #[test]
@@ -157,7 +228,8 @@ fn an_id_token_is_checked_also_where_the_scope_that_was_granted_leaves_openid_ou
     });
     // Nobody is there to confirm that another account takes the profile over.
     refuses(&log_in(), "access_denied", "the profile belongs to alice");
-    assert_eq!(server.living_logins(), 2, "those of alice");
+    // Those of alice, whose login they could have ended; bob's is given back.
+    assert_eq!(server.living_logins(), 4);
 
     // The scope excuses an ID token that is missing.
     server.configure(|config| config.id_token = IdTokens::Omitted);

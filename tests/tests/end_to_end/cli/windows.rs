@@ -7,7 +7,7 @@ use vault_tests::server::{AuthorizationServer, ServerConfig, browser};
 
 use crate::support::{Output, Running, Sandbox, login, wait};
 
-const LIFE: Duration = Duration::from_secs(2);
+const LIFE: Duration = Duration::from_secs(4);
 
 /// A program of a name of its own: the store outlives the test.
 struct Program {

@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::https::{Answer, Event, Host};
-use super::{LONGER, end, have_short_lived_token, logged_in, run, tool};
+use super::{LONGER, SHORT_LIFE, end, have_token, logged_in, run, tool};
 use crate::support::{Output, Sandbox};
 use std::process::Command;
 use std::sync::Arc;
@@ -121,8 +121,8 @@ fn a_build_from_a_bound_registry_is_given_the_token_and_an_expired_one_is_refres
     let mut setup = sandbox.command(&["setup", "cargo", "--write"]);
     let setup = end_in(setup.env_remove("CARGO_HOME"), &sandbox.home());
     assert_eq!(setup.code(), Some(0), "{setup:?}");
-    have_short_lived_token(&authority, &sandbox);
-    authority.configure(|config| config.access_token_lifetime = 60 * super::SHORT_LIFE);
+    have_token(&authority, &sandbox, SHORT_LIFE);
+    authority.configure(|config| config.access_token_lifetime = 60 * SHORT_LIFE);
     let before = authority.counts().refreshes_ok;
     // The registry's description comes late: the token ends with it.
     host.befall([Event::Takes(LONGER)]);

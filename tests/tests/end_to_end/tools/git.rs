@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vault_tests::server::AuthorizationServer;
 
 use super::https::{Answer, Event, Host, Request};
-use super::{LONGER, end, have_short_lived_token, logged_in, program, run, tool};
+use super::{LONGER, SHORT_LIFE, end, have_token, logged_in, program, run, tool};
 use crate::support::{Output, Sandbox, vault_cli};
 
 /// A host with bare repositories in `folder`.
@@ -220,11 +220,11 @@ fn a_token_that_expires_between_a_repository_and_its_submodule_is_refreshed_once
     });
     ask_about_all(&sandbox);
     run(&sandbox, &["bind", &host.name()]);
-    have_short_lived_token(&authority, &sandbox);
+    have_token(&authority, &sandbox, SHORT_LIFE);
     let before = authority.counts().refreshes_ok;
     // The last request of the outer repository outlasts the token.
     host.befall([Event::Nothing, Event::Nothing, Event::Takes(LONGER)]);
-    authority.configure(|config| config.access_token_lifetime = 60 * super::SHORT_LIFE);
+    authority.configure(|config| config.access_token_lifetime = 60 * SHORT_LIFE);
     let cloned = clone(&sandbox, &host, "outer.git", "clone");
     assert_eq!(cloned.code(), Some(0), "{cloned:?} {:?}", host.asked());
     assert!(sandbox.home().join("clone/inner/file").is_file());

@@ -20,9 +20,11 @@ use vault_tests::server::{AuthorizationServer, ServerConfig};
 
 use crate::support::{Output, Sandbox, vault_cli};
 
-/// A short life of a token, and a request that outlasts it.
-const SHORT_LIFE: Duration = Duration::from_secs(4);
-const LONGER: Duration = Duration::from_millis(4500);
+/// A short life of a token: in nine tenths of it a tool has begun.
+const SHORT_LIFE: Duration = Duration::from_secs(6);
+
+/// What a request takes that outlasts it.
+const LONGER: Duration = Duration::from_millis(6500);
 
 fn logged_in() -> (Arc<AuthorizationServer>, Sandbox) {
     let server = AuthorizationServer::start(ServerConfig::default());
@@ -38,9 +40,9 @@ fn run(sandbox: &Sandbox, arguments: &[&str]) -> Output {
     output
 }
 
-/// Lets the next access tokens have a short life, and gets one.
-fn have_short_lived_token(server: &AuthorizationServer, sandbox: &Sandbox) {
-    server.configure(|config| config.access_token_lifetime = SHORT_LIFE);
+/// Gets an access token with this life, as those that follow have it.
+fn have_token(server: &AuthorizationServer, sandbox: &Sandbox, life: Duration) {
+    server.configure(|config| config.access_token_lifetime = life);
     run(sandbox, &["refresh", "--force"]);
 }
 

@@ -15,10 +15,12 @@ async fn listen_at(request: &LoginRequest) -> (Url, JoinHandle<Outcome>) {
     wait(Listener::bind(request).await.unwrap())
 }
 
-/// Where a doubtful redirect alone ends nothing, however slow the machine is.
+/// Where neither a doubtful redirect alone nor a slow one ends anything, however
+/// slow the machine is.
 async fn listen_patiently() -> (Url, JoinHandle<Outcome>) {
     let mut listener = Listener::bind(&request()).await.unwrap();
     listener.grace = Duration::from_secs(600);
+    listener.head_time = Duration::from_secs(600);
     wait(listener)
 }
 
@@ -88,7 +90,7 @@ async fn the_right_redirect_brings_the_code_and_its_browser_hears_the_end() {
 
 #[tokio::test]
 async fn spare_connections_icons_and_nonsense_do_not_disturb() {
-    let (url, waiting) = listen().await;
+    let (url, waiting) = listen_patiently().await;
     let spare = [connect(&url).await, connect(&url).await];
     let mut slow = connect(&url).await;
     slow.write_all(b"GET /callb").await.unwrap();

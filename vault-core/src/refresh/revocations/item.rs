@@ -8,12 +8,13 @@ use url::Url;
 use vault_platform::secret::{SecretBytes, SecretString};
 use vault_platform::store::StoreKind;
 
-use crate::display::{LoginState, ProfileSummary};
+use crate::display::ProfileSummary;
 use crate::identity::Generation;
 use crate::life::milliseconds;
 use crate::oauth::Endpoints;
 use crate::oauth::client::{ClientCredential, ClientCredentialLine};
 use crate::record::{KeyItem, LoginRecord, RecordError, VERSION, read};
+use crate::refresh::grant;
 use crate::secret_text::{SecretText, to_ascii_line};
 use crate::token::RefreshToken;
 
@@ -77,17 +78,7 @@ impl RevocationItem {
     /// made after this one's logout. An older one is left out: the logout would
     /// have revoked this token beside it, too.
     pub(crate) fn may_share_its_grant_with(&self, login: &ProfileSummary) -> bool {
-        let has_ended = matches!(
-            login.state,
-            LoginState::LoginRequired | LoginState::LoggedOut
-        );
-        let endpoints = &self.endpoints;
-        // Of a token that was imported for its endpoint, only that one's origin
-        // is known.
-        let origin = endpoints.token_endpoint.origin().ascii_serialization();
-        !has_ended
-            && login.client_id == self.client_id
-            && (login.issuer == endpoints.issuer || login.issuer == origin)
+        grant::may_be_shared_by(login, &self.endpoints, &self.client_id)
             && login.logged_in_at_ms >= milliseconds(self.logged_out)
     }
 
