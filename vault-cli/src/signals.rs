@@ -10,7 +10,9 @@
 //! Ctrl-Break, the closing of the console (where Windows waits for 5 s), logoff
 //! and shutdown.
 //!
-//! While `exec` waits for its command, signals are the command's.
+//! While `exec` waits for its command, signals are the command's. On Unix they are
+//! this program's again once that has ended, and what a command may hear beside
+//! INT, TERM and HUP ends it as these do.
 
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -21,7 +23,9 @@ type LastWork = Box<dyn FnOnce() + Send>;
 #[cfg(unix)]
 use unix::install;
 #[cfg(unix)]
-pub(crate) use unix::{are_for_the_command, end_by, obey, stop_until_continued};
+pub(crate) use unix::{
+    are_for_the_command, are_for_this_program, end_by, obey, stop_until_continued,
+};
 
 #[cfg(windows)]
 use windows::install;
@@ -74,7 +78,8 @@ mod unix {
     use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
     use rustix::termios::tcgetpgrp;
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
-    use signal_hook::iterator::Signals;
+    use signal_hook::iterator::SignalsInfo;
+    use signal_hook::iterator::exfiltrator::WithRawSiginfo;
     use signal_hook::{SigId, flag, low_level};
     use vault_core::platform::clock::{Clock, SystemClock};
     use vault_core::platform::exit::is_ignored;
@@ -90,6 +95,20 @@ mod unix {
     /// What makes [`TOLD`] true, and the second signal end the program at once.
     static FLAGS: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
 
+    /// What ends this program, once what is under way is saved.
+    const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+    /// What a command may hear, too.
+    const OF_A_COMMAND: [i32; 3] = [SIGQUIT, SIGUSR1, SIGUSR2];
+
+    /// A signal that has come.
+    #[derive(Clone, Copy, Debug)]
+    struct Heard {
+        signal: i32,
+        /// Whether it is known that a process has sent it.
+        by_a_process: bool,
+    }
+
     /// Whose signals these are.
     #[derive(Clone, Copy, Debug)]
     enum Meant {
@@ -97,16 +116,32 @@ mod unix {
         /// A command's that is about to be started.
         Coming,
         Command(Pid),
+        /// A command's that has ended.
+        Nobody,
     }
 
     static MEANT: (Mutex<Meant>, Condvar) = (Mutex::new(Meant::ThisProgram), Condvar::new());
 
-    /// Starts the thread that waits for signals. One that whoever started this
-    /// program has ignored stays so.
+    /// Starts the thread that waits for signals.
     pub(super) fn install() -> io::Result<()> {
+        end_at_the_second(&ENDING)?;
+        let signals = [&ENDING[..], &[SIGTSTP]].concat();
+        hear(&signals, pass_or_act)
+    }
+
+    /// One that whoever started this program has ignored stays so.
+    fn heeded(signals: &[i32]) -> impl Iterator<Item = i32> {
+        signals
+            .iter()
+            .copied()
+            .filter(|signal| !is_ignored(*signal))
+    }
+
+    /// Has the first of these make [`TOLD`] true, and the second end the program
+    /// at once.
+    fn end_at_the_second(signals: &[i32]) -> io::Result<()> {
         let told = TOLD.get_or_init(Arc::default);
-        let heeded = |signal: &i32| !is_ignored(*signal);
-        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(heeded) {
+        for signal in heeded(signals) {
             // In this order: the first signal finds the flag down and raises
             // it, the second finds it up.
             let flags = [
@@ -118,47 +153,57 @@ mod unix {
                 .unwrap_or_else(PoisonError::into_inner)
                 .extend(flags);
         }
-        let signals = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
-        hear(signals.into_iter().filter(heeded).collect(), |signal| {
-            if signal == SIGTSTP {
-                // When it goes on, it refreshes as before.
-                vault_core::exit::settle(PATIENCE);
-            } else {
-                vault_core::exit::end(PATIENCE);
-                do_last_work();
-                vault_core::exit::rest(REST);
-            }
-            // Ends or stops the process; without effect it goes on.
-            low_level::emulate_default_handler(signal).ok();
-        })
+        Ok(())
     }
 
-    fn hear(signals: Vec<i32>, act: impl Fn(i32) + Send + 'static) -> io::Result<()> {
-        let mut signals = Signals::new(signals)?;
+    /// Starts a thread that waits for these, from now on.
+    fn hear(signals: &[i32], heard: impl Fn(Heard) + Send + 'static) -> io::Result<()> {
+        let mut signals = SignalsInfo::<WithRawSiginfo>::new(heeded(signals))?;
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                for signal in signals.forever() {
-                    match command() {
-                        Some(command) => pass(signal, command),
-                        None => act(signal),
-                    }
+                for told in signals.forever() {
+                    heard(Heard {
+                        signal: told.si_signo,
+                        // The kernel's own have codes above 0. Other systems say
+                        // less.
+                        by_a_process: cfg!(any(target_os = "linux", target_os = "android"))
+                            && told.si_code <= 0,
+                    });
                 }
             })?;
         Ok(())
     }
 
-    /// The command that signals are for, if they are for one.
-    fn command() -> Option<Pid> {
+    fn pass_or_act(heard: Heard) {
+        match meant() {
+            Meant::Command(command) => pass(heard, command),
+            Meant::ThisProgram => act(heard.signal),
+            Meant::Coming | Meant::Nobody => {}
+        }
+    }
+
+    /// Does what the signal does to any program, when what is under way is saved.
+    fn act(signal: i32) {
+        if signal == SIGTSTP {
+            // When it goes on, it refreshes as before.
+            vault_core::exit::settle(PATIENCE);
+        } else {
+            vault_core::exit::end(PATIENCE);
+            do_last_work();
+            vault_core::exit::rest(REST);
+        }
+        // Ends or stops the process; without effect it goes on.
+        low_level::emulate_default_handler(signal).ok();
+    }
+
+    /// Whose signals these are, as soon as that is known.
+    fn meant() -> Meant {
         let meant = MEANT.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let meant = MEANT
+        *MEANT
             .1
             .wait_while(meant, |meant| matches!(meant, Meant::Coming))
-            .unwrap_or_else(PoisonError::into_inner);
-        match *meant {
-            Meant::Command(command) => Some(command),
-            Meant::ThisProgram | Meant::Coming => None,
-        }
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mean(meant: Meant) {
@@ -178,14 +223,29 @@ mod unix {
         if let Some(told) = TOLD.get() {
             told.store(false, Ordering::SeqCst);
         }
-        let more = [SIGQUIT, SIGUSR1, SIGUSR2];
-        let more = more.into_iter().filter(|signal| !is_ignored(*signal));
-        let started = hear(more.collect(), |_| {}).and_then(|()| start());
-        mean(match &started {
-            Ok(command) => Meant::Command(*command),
+        let started = hear(&OF_A_COMMAND, pass_or_act).and_then(|()| start());
+        match &started {
+            Ok(command) => mean(Meant::Command(*command)),
+            Err(_) => {
+                mean(Meant::ThisProgram);
+                end_at_the_second(&ENDING).ok();
+            }
+        }
+        started
+    }
+
+    /// From now on signals are for this program again: the command has ended,
+    /// and its id may be another process's soon.
+    pub(crate) fn are_for_this_program() {
+        // By a thread of its own. The others may still be about to pass on what
+        // came before: a Ctrl-C that was the command's does not end the program.
+        let ending = [ENDING, OF_A_COMMAND].concat();
+        let signals = [&ending[..], &[SIGTSTP]].concat();
+        mean(match hear(&signals, |heard| act(heard.signal)) {
+            Ok(()) => Meant::Nobody,
             Err(_) => Meant::ThisProgram,
         });
-        started
+        end_at_the_second(&ending).ok();
     }
 
     /// A stop that the terminal sent may be heard only when this program goes on,
@@ -206,12 +266,15 @@ mod unix {
     }
 
     /// What the terminal sends goes to all that run in its foreground, so the
-    /// command has it already.
-    fn pass(signal: i32, command: Pid) {
+    /// command has it already. What a process sends may be for this one alone.
+    fn pass(heard: Heard, command: Pid) {
+        let signal = heard.signal;
         if signal == SIGTSTP && is_late() {
             return;
         }
-        let from_the_terminal = matches!(signal, SIGINT | SIGQUIT | SIGTSTP) && is_in_foreground();
+        let from_the_terminal = !heard.by_a_process
+            && matches!(signal, SIGINT | SIGQUIT | SIGTSTP)
+            && is_in_foreground();
         if !from_the_terminal && let Some(signal) = Signal::from_named_raw(signal) {
             kill_process(command, signal).ok();
         }

@@ -28,6 +28,7 @@ use crate::args;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Problem};
 use crate::output::Output;
+use crate::signals;
 use token_file::TokenFile;
 
 /// How often the file is compared with what this process knows: a look at
@@ -86,10 +87,21 @@ fn keep_and_wait(
     command: Command,
 ) -> Result<Exit, Problem> {
     let (stop, stopped) = mpsc::channel::<()>();
+    let (there, gone) = mpsc::channel::<()>();
+    let folder = file.folder().to_owned();
+    signals::before_the_end(Box::new(move || {
+        // The thread that keeps the file deletes it, unless it waits for too long.
+        gone.recv_timeout(LOOK).ok();
+        std::fs::remove_dir_all(folder).ok();
+    }));
     let keeping = {
         let (output, session, wanted) = (context.output, session.clone(), wanted.clone());
         // Ends with the sender, and deletes the file.
-        std::thread::spawn(move || keep(&output, &session, &wanted, &file, &stopped))
+        std::thread::spawn(move || {
+            keep(&output, &session, &wanted, &file, &stopped);
+            drop(file);
+            drop(there);
+        })
     };
     let ended = system::wait_for(command);
     drop(stop);
@@ -99,7 +111,7 @@ fn keep_and_wait(
         #[cfg(unix)]
         Ended::Signalled(signal) => {
             vault_core::exit::end(system::PATIENCE);
-            crate::signals::end_by(signal);
+            signals::end_by(signal);
             let signal = u8::try_from(signal).unwrap_or_default();
             Ok(Exit::AsTheCommand(128_u8.saturating_add(signal)))
         }

@@ -4,10 +4,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use vault_tests::server::{AuthorizationServer, ServerConfig};
+use vault_tests::server::{AuthorizationServer, Endpoint, ServerConfig, Stage};
 
 use super::terminal::on_a_terminal;
 use crate::support::{Running, Sandbox, vault_cli, wait};
+
+/// Longer than a process takes to act on a signal.
+const A_WHILE: Duration = Duration::from_millis(500);
 
 fn logged_in() -> (AuthorizationServer, Sandbox) {
     let server = AuthorizationServer::start(ServerConfig::default());
@@ -236,6 +239,82 @@ fn the_terminals_job_control_works_as_without_the_program() {
     }
 }
 
+/// Whoever sends a signal to the program alone, as `docker stop` does, means the command. The
+/// terminal's keys reach both.
+#[test]
+fn a_signal_for_the_program_alone_reaches_the_command_on_a_terminal_too() {
+    let (_server, sandbox) = logged_in();
+    let script = r#"
+        sleeps() {
+            for child in $(cat /proc/$$/task/$$/children); do
+                if [ "$(cat /proc/$child/comm)" = sleep ]; then return; fi
+            done
+            return 1
+        }
+        (until sleeps; do sleep 0.1; done; kill -$1 $$) > /dev/null 2>&1 &
+        exec "$PROGRAM" exec --token-file -- /bin/sleep 30
+    "#;
+    std::fs::write(sandbox.home().join("alone"), script).unwrap();
+    for (signal, code) in [("INT", 130), ("QUIT", 131), ("TERM", 143)] {
+        let commands = format!("trap : INT QUIT; sh \"$HOME/alone\" {signal}; echo \"ended $?\"");
+        let said = on_a_terminal(&sandbox, &commands, b"");
+        let ended = format!("ended {code}");
+        let has_ended = said.lines().any(|line| line.trim_end() == ended);
+        assert!(has_ended, "{signal} {said}");
+    }
+    let commands = "exec /bin/bash -c 'set -m; sh \"$HOME/alone\" TSTP; echo \"stopped $?\"; \
+                    bg %1; kill -TERM %1; wait %1; echo \"ended $?\"'";
+    let said = on_a_terminal(&sandbox, commands, b"");
+    let lines: Vec<_> = said.lines().map(str::trim_end).collect();
+    let stopped = lines
+        .iter()
+        .any(|line| matches!(*line, "stopped 147" | "stopped 148"));
+    assert!(stopped, "{said}");
+    assert!(lines.contains(&"ended 143"), "{said}");
+}
+
+/// The program still waits for a refresh whose answer the server holds back.
+#[test]
+fn when_the_command_has_ended_signals_are_the_programs_own() {
+    for ends_at_once in [false, true] {
+        let (server, sandbox) = logged_in();
+        server.configure(|config| config.access_token_lifetime = Duration::from_secs(3));
+        assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
+        let runtime = tempfile::tempdir().unwrap();
+        let script = ": > \"$HOME/begun\"; while [ ! -e \"$HOME/end\" ]; do sleep 0.05; done";
+        let mut command =
+            sandbox.command(&["exec", "--token-file", "--", "/bin/bash", "-c", script]);
+        command
+            .env("XDG_RUNTIME_DIR", runtime.path())
+            .env("PATH", "/usr/bin:/bin");
+        let mut child = command.spawn().unwrap();
+        let begun = sandbox.home().join("begun");
+        wait_until("the command begins", || begun.exists());
+        let hold = server.hold(Endpoint::Token, Stage::Answered);
+        assert!(hold.wait_for(1, Duration::from_secs(30)), "nothing is due");
+        std::fs::write(sandbox.home().join("end"), "").unwrap();
+        wait_until("the command ends", || children(child.id()).is_empty());
+
+        wait(A_WHILE);
+        assert!(child.try_wait().unwrap().is_none(), "nothing is waited for");
+        send("TERM", child.id());
+        wait(A_WHILE);
+        assert!(child.try_wait().unwrap().is_none(), "TERM did not wait");
+        if ends_at_once {
+            send("TERM", child.id());
+            assert_eq!(child.wait().unwrap().signal(), Some(15));
+            drop(hold);
+            continue;
+        }
+        drop(hold);
+        assert_eq!(child.wait().unwrap().signal(), Some(15));
+        assert_eq!(std::fs::read_dir(runtime.path()).unwrap().count(), 0);
+        // What the server has rotated is what is stored.
+        assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
+        assert_eq!(server.counts().reuse_detected, 0);
+    }
+}
+
 /// As with `nohup`: what is ignored when the program starts stays so.
 #[test]
 fn a_signal_that_was_ignored_stays_ignored_for_the_command() {
@@ -290,16 +369,28 @@ fn wait_until_it_sleeps(process: u32) {
         let line = std::fs::read(format!("/proc/{process}/cmdline"));
         line.is_ok_and(|line| line.starts_with(b"/bin/sleep\0"))
     };
+    // The command is there; that it is known as the one to tell is a matter of
+    // no time.
+    wait_until("something sleeps", || {
+        sleeps(process) || children(process).into_iter().any(sleeps)
+    });
+}
+
+/// What the program's first thread has started and not waited for yet.
+fn children(process: u32) -> Vec<u32> {
+    let children = format!("/proc/{process}/task/{process}/children");
+    let children = std::fs::read_to_string(children).unwrap_or_default();
+    let ids = children.split_whitespace();
+    ids.filter_map(|id| id.parse().ok()).collect()
+}
+
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..600 {
-        let children = format!("/proc/{process}/task/{process}/children");
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        let mut children = children.split_whitespace().filter_map(|id| id.parse().ok());
-        if sleeps(process) || children.any(sleeps) {
-            // The command is there; that it is known as the one to tell is a
-            // matter of no time.
+        if is_so() {
             return;
         }
         wait(Duration::from_millis(50));
     }
-    panic!("nothing sleeps");
+    panic!("never came: {what}");
 }

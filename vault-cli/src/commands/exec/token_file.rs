@@ -35,6 +35,10 @@ impl TokenFile {
         Ok(file)
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("token")
     }

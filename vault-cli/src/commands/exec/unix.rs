@@ -75,16 +75,17 @@ pub(super) fn wait_for(mut command: Command) -> Result<Ended, Failure> {
     let end = loop {
         match waitpid(Some(command), WaitOptions::UNTRACED) {
             Ok(Some((_, status))) if status.stopped() => stop_with(command),
-            Ok(Some((_, status))) => break end(status),
+            Ok(Some((_, status))) => break Ok(end(status)),
             Ok(None) | Err(Errno::INTR) => {}
             Err(error) => {
                 let message = format!("the command can't be waited for: {error}");
                 let hint = "see whether it still runs";
-                return Err(Failure::new("command_lost", Exit::Failed, message, hint));
+                break Err(Failure::new("command_lost", Exit::Failed, message, hint));
             }
         }
     };
-    Ok(end)
+    signals::are_for_this_program();
+    end
 }
 
 /// The shell that waits for this process is to see that its job has stopped.
