@@ -419,7 +419,8 @@ fn a_remembered_key_is_not_derived_again_until_its_time_has_passed() {
         .expect("changes");
     assert!(!encrypted_file::is_remembered(&forgetful(), "app").expect("answers"));
 
-    remembering(1)
+    // Counted in whole seconds of the wall clock: two or three of them.
+    remembering(3)
         .expect("opens")
         .get(&item())
         .expect("derives");

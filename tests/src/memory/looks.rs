@@ -1,6 +1,7 @@
 //! Every look into the application: with the zeroizing allocator, and without.
 
 use super::app::{App, Order};
+use super::cli::PATIENCE;
 use super::place::Place;
 use super::table::{ACCESS_TOKEN, DPOP_KEY, Expected, KEY_FILE, REFRESH_TOKEN, Row, SEALING_KEY};
 use crate::kills::worker::Failure;
@@ -186,6 +187,9 @@ fn given_up(claims: bool, app: &Breakage) -> Result<Vec<Row>, Failure> {
     let mut bench = Bench::new(Place::logged_in()?, claims, app)?;
     let hold = bench.place.server.hold(Endpoint::Token, Stage::Answered);
     bench.app.order(&Order::GiveUp, "done")?;
+    if !hold.wait_for(1, PATIENCE) {
+        return Err(format!("{operation}: nothing was sent").into());
+    }
     let expected = [&ANY[1..], &[(REFRESH_TOKEN, Expected::InUse)]].concat();
     bench.look(operation, "nobody waits for it", &expected)?;
     drop(hold);

@@ -183,6 +183,7 @@ fn a_locked_keyring_is_locked_and_not_a_login_that_is_gone() {
         assert_eq!(now.get(path), Some(content), "{}", path.display());
     }
 
+    server.configure(|config| config.access_token_lifetime = Duration::from_secs(60));
     replace_daemon(true);
     let token = desktop.run(&["token"]);
     assert_eq!(token.code(), Some(0), "{token:?}");

@@ -36,7 +36,8 @@ fn a_login_is_kept_refreshed_listed_and_ended() {
     let Some((desktop, program)) = desktop() else {
         return;
     };
-    let server = server(Duration::from_secs(2));
+    let life = Duration::from_secs(5);
+    let server = server(life);
     let answer = desktop.log_in(&server, &[]).json();
     let provider = format!("org.freedesktop.secrets ({program})");
     assert_eq!(answer["provider"], provider.as_str());
@@ -46,7 +47,8 @@ fn a_login_is_kept_refreshed_listed_and_ended() {
     let token = desktop.run(&["token"]);
     assert_eq!(token.code(), Some(0), "{token:?}");
     assert!(server.is_valid_access_token(token.stdout.trim_end()));
-    wait(Duration::from_secs(2));
+    server.configure(|config| config.access_token_lifetime = Duration::from_secs(60));
+    wait(life);
     let next = desktop.run(&["token"]);
     assert_eq!((next.code(), next.stderr.as_str()), (Some(0), ""));
     assert_ne!(next.stdout, token.stdout);
@@ -96,6 +98,7 @@ fn what_is_closed_is_locked_and_the_login_comes_back_with_it() {
     }
     service(&["kill"]);
     service(&["start"]);
+    server.configure(|config| config.access_token_lifetime = Duration::from_secs(60));
     let token = desktop.run(&["token"]);
     assert_eq!(token.code(), Some(0), "{token:?}");
     assert!(server.is_valid_access_token(token.stdout.trim_end()));
