@@ -13,9 +13,9 @@ use vault_core::{RefreshToken, Session, Vault};
 use vault_tests::fleet::{Assignment, Call, Fleet};
 use vault_tests::server::{AuthorizationServer, ServerConfig};
 
-/// Of which all processes of a round have to see the last tenth from far; with
-/// Wine a round takes the most of a second.
-const LIFETIME: Duration = Duration::from_secs(if cfg!(windows) { 3 } else { 1 });
+/// In nine tenths of it, counted from the request, all processes of a round have
+/// their token, also where the machine stands still meanwhile.
+const LIFETIME: Duration = Duration::from_secs(3);
 
 struct Scene {
     application: String,

@@ -345,8 +345,8 @@ fn a_child_that_outlives_its_parent_keeps_no_lock() {
 #[test]
 fn a_forked_child_ends_without_waiting_for_its_parents_refresh() {
     let scene = strict();
-    let mut worker = Worker::start(&scene, &[Act::ForkAndExit], None);
     let hold = scene.server.hold(Endpoint::Token, Stage::Arrived);
+    let mut worker = Worker::start(&scene, &[Act::ForkAndExit], None);
     assert!(hold.wait_for(1, LONG));
     std::thread::sleep(Duration::from_secs(1));
     drop(hold);

@@ -56,6 +56,7 @@ fn a_refresh_that_was_due_is_saved_wholly_before_the_command_begins() {
     server.configure(|config| config.access_token_lifetime = Duration::from_secs(2));
     assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
     wait(Duration::from_secs(2));
+    server.configure(|config| config.access_token_lifetime = Duration::from_secs(60));
     let output = vault_cli(
         &sandbox,
         &["exec", "--", "/bin/sh", "-c", "printf %s \"$ACCESS_TOKEN\""],

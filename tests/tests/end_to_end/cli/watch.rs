@@ -1,5 +1,6 @@
 //! `watch` on a terminal, while other processes work with the same login.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use vault_tests::server::{AuthorizationServer, Endpoint, Fault, ServerConfig};
@@ -12,7 +13,8 @@ const WATCH: &str = "\"$PROGRAM\" watch; echo \"ended $?\"; stty -a; sleep 60";
 /// A terminal that was given back: the shell's screen, with cursor and echo.
 #[track_caller]
 fn assert_given_back(terminal: &Terminal) {
-    terminal.wait_for("-iutf8");
+    // The last word of `stty -a`, which writes line by line.
+    terminal.wait_for("-extproc");
     let (alternate, hidden) =
         terminal.look(|screen| (screen.alternate_screen(), screen.hide_cursor()));
     let text = terminal.text();
@@ -89,13 +91,15 @@ fn the_terminal_is_given_back_at_an_interrupt_and_at_a_signal() {
     terminal.wait_for("ended 0");
     assert_given_back(&terminal);
     for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
-        let commands = format!(
-            "trap : INT HUP; (sleep 2; kill -{signal} $(cat \"$HOME/pid\")) & \
-             sh -c 'echo $$ > \"$HOME/pid\"; exec \"$PROGRAM\" watch'; echo \"ended $?\"; stty -a; \
-             sleep 60"
-        );
-        let terminal = Terminal::start(&sandbox, 24, 110, &commands);
+        let commands = "trap : INT HUP; sh -c 'echo $$ > \"$HOME/pid\"; exec \"$PROGRAM\" watch'; \
+                        echo \"ended $?\"; stty -a; sleep 60";
+        let terminal = Terminal::start(&sandbox, 24, 110, commands);
         terminal.wait_for("no profiles yet");
+        let process = std::fs::read_to_string(sandbox.home().join("pid")).unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", signal, process.trim()])
+            .status();
+        assert!(sent.unwrap().success());
         terminal.wait_for(&format!("ended {code}"));
         assert_given_back(&terminal);
     }

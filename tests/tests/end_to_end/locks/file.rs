@@ -25,7 +25,7 @@ fn forgiving() -> Scene {
 
 #[test]
 fn a_leftover_lock_file_blocks_nobody() {
-    let scene = Scene::strict();
+    let scene = Scene::logged_in(ServerConfig::default(), RotationPolicy::strict());
     for name in LOCKS {
         // What a dead process of another design would have left.
         let file = scene.state().join(name);

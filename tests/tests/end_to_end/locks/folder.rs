@@ -15,7 +15,12 @@ use crate::skipped::lacking;
 
 #[test]
 fn a_folder_that_was_removed_and_made_again_is_one_lock_for_all() {
-    let scene = Scene::strict();
+    let lifetime = 3 * LIFETIME;
+    let config = ServerConfig {
+        access_token_lifetime: lifetime,
+        ..ServerConfig::default()
+    };
+    let scene = Scene::logged_in(config, RotationPolicy::strict());
     let mut fleet = scene.fleet(6, 4);
     for rotation in 1..=4 {
         assert_eq!(errors(&fleet.round().unwrap()), Vec::<&str>::new());
@@ -24,7 +29,7 @@ fn a_folder_that_was_removed_and_made_again_is_one_lock_for_all() {
         assert_eq!(counts.peak_concurrent_refreshes, 1);
         assert_eq!(counts.reuse_detected, 0);
         // All have it open.
-        pause(LIFETIME);
+        pause(lifetime);
         scene.remove_state();
     }
 }
@@ -39,7 +44,7 @@ fn is_stopped(process: &Other) -> bool {
 /// nobody looked at the path.
 #[test]
 fn who_would_lock_in_a_folder_that_is_gone_notices() {
-    let scene = Scene::strict();
+    let scene = Scene::logged_in(ServerConfig::default(), RotationPolicy::strict());
     let (mut late, mut early) = (scene.other(), scene.other());
     assert_eq!(late.ask("stop refresh.before:TryLock"), "done");
     late.order("token");
@@ -169,7 +174,7 @@ fn give_away(path: &Path, folder_mode: u32, file_mode: u32) {
 
 #[test]
 fn a_folder_that_can_only_be_read_serves_a_valid_token_and_spends_none() {
-    let lifetime = 3 * LIFETIME;
+    let lifetime = 8 * LIFETIME;
     let config = ServerConfig {
         access_token_lifetime: lifetime,
         ..ServerConfig::default()
