@@ -64,7 +64,7 @@ impl Context {
 
     /// The vault of the application.
     pub(crate) fn vault(&self) -> Result<Vault, Problem> {
-        Ok(self.builder(None, Asks::UnlessRemembered(None))?.open()?)
+        Ok(self.builder(None, Asks::ToRead)?.open()?)
     }
 
     /// The vault for a command that opens no store, so that nobody is asked for
@@ -75,7 +75,7 @@ impl Context {
 
     /// The vault for a move to another store, whose key may be needed too.
     pub(crate) fn vault_for_migration(&self, to: StoreKind) -> Result<Vault, Problem> {
-        let asks = Asks::UnlessRemembered(Some(to));
+        let asks = Asks::ToStore(Some(to));
         Ok(self.builder(None, asks)?.open()?)
     }
 
@@ -90,9 +90,16 @@ impl Context {
         Ok(self.vault()?.session(&self.options.profile)?)
     }
 
+    /// The session of the profile, whose store is to be proved by storing
+    /// something there.
+    pub(crate) fn session_for_proof(&self) -> Result<Session, Problem> {
+        let vault = self.builder(None, Asks::ToStore(None))?.open()?;
+        Ok(vault.session(&self.options.profile)?)
+    }
+
     /// The session for a new login at a server of which this was said.
     pub(crate) fn session_for_login(&self, server: &Server) -> Result<Session, Problem> {
-        let asks = Asks::UnlessRemembered(None);
+        let asks = Asks::ToStore(None);
         let mut builder = self.builder(server.ca_cert.as_deref(), asks)?;
         if let Some(rotation) = server.rotation {
             builder = builder.rotation_policy(rotation);
@@ -185,14 +192,29 @@ impl Context {
         if !terminal::is_attended() {
             return Ok(None);
         }
-        let wanted = match asks {
-            Asks::Always => true,
-            Asks::UnlessRemembered(to) => self.uses_passphrase(to) && !self.key_is_remembered(),
-            Asks::Never => false,
+        let (to, stores) = match asks {
+            Asks::Never => return Ok(None),
+            Asks::Always => return Self::asked_for_passphrase(),
+            Asks::ToRead => (None, false),
+            Asks::ToStore(to) => (to, true),
         };
-        if !wanted {
+        let vault = self.plain_vault();
+        let knows = |is: fn(&Vault) -> Result<bool, vault_core::Error>| {
+            vault.as_ref().ok().and_then(|vault| is(vault).ok())
+        };
+        if !self.uses_passphrase(to) || knows(Vault::store_key_is_remembered) == Some(true) {
             return Ok(None);
         }
+        // What can't be read is there, and is told as it is when it is opened.
+        if !stores || knows(Vault::has_store_key) != Some(false) {
+            return Self::asked_for_passphrase();
+        }
+        let prompt = "New passphrase, for the encrypted-file store: ";
+        let passphrase = terminal::ask_new_passphrase(prompt)?;
+        Ok(Some(KeySource::Passphrase(passphrase)))
+    }
+
+    fn asked_for_passphrase() -> Result<Option<KeySource>, Problem> {
         let passphrase = terminal::ask_secret("Passphrase of the encrypted-file store: ")?;
         Ok(Some(KeySource::Passphrase(passphrase)))
     }
@@ -212,13 +234,6 @@ impl Context {
         [from, to].contains(&Some(StoreKind::EncryptedFile))
     }
 
-    fn key_is_remembered(&self) -> bool {
-        let vault = self.plain_vault();
-        vault
-            .and_then(|vault| vault.store_key_is_remembered())
-            .unwrap_or(false)
-    }
-
     /// The vault as far as it needs no key. What fails here fails again, and
     /// is told, when the vault is opened.
     fn plain_vault(&self) -> Result<Vault, vault_core::Error> {
@@ -234,9 +249,11 @@ impl Context {
 #[derive(Clone, Copy, Debug)]
 enum Asks {
     Never,
-    /// Where that store is opened, which may be the one that the profile moves
-    /// to; not while the kernel holds its key.
-    UnlessRemembered(Option<StoreKind>),
+    /// Where that store is opened; not while the kernel holds its key.
+    ToRead,
+    /// The same, and twice where it has no key yet: for a new passphrase. It may
+    /// be the store that the profile moves to.
+    ToStore(Option<StoreKind>),
     Always,
 }
 

@@ -82,3 +82,21 @@ pub(crate) fn ask_secret(prompt: &str) -> Result<SecretString, Failure> {
         )
     })
 }
+
+/// Asks for a passphrase that is to be set, twice: a slip would lock everybody
+/// out. Only where a person is there.
+pub(crate) fn ask_new_passphrase(prompt: &str) -> Result<SecretString, Failure> {
+    let refused =
+        |message: &str, hint: &str| Failure::new("passphrase_unusable", Exit::Usage, message, hint);
+    let new = ask_secret(prompt)?;
+    if new.is_empty() {
+        return Err(refused(
+            "the passphrase is empty",
+            "type at least one character",
+        ));
+    }
+    if !new.same_as(&ask_secret("The same again: ")?) {
+        return Err(refused("the two differ", "try again; nothing was changed"));
+    }
+    Ok(new)
+}

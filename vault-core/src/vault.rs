@@ -256,6 +256,18 @@ impl Vault {
         Ok(encrypted_file::is_remembered(&options, &self.application)?)
     }
 
+    /// Whether the key of this application's items in the encrypted-file store was
+    /// made already. If not, the first item is stored with the passphrase or key
+    /// file that is given then, and a slip would lock everybody out.
+    ///
+    /// # Errors
+    ///
+    /// If the state folder can't be read.
+    pub fn has_store_key(&self) -> Result<bool> {
+        let options = self.settings.store_options();
+        Ok(encrypted_file::has_key(&options, &self.application)?)
+    }
+
     /// Where the state folders lie; `None` where everything lives in memory.
     #[must_use]
     pub fn state_root(&self) -> Option<&std::path::Path> {

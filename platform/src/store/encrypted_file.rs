@@ -240,14 +240,29 @@ impl EncryptedFileStore {
 ///
 /// As [`SecretStore::get`] of this store.
 pub fn is_remembered(options: &StoreOptions, application: &str) -> Result<bool, StoreError> {
-    let store = EncryptedFileStore::new(options)?;
-    let Some(items) = store.existing(application, "get")? else {
-        return Ok(false);
-    };
-    let parameters = Parameters::read(&items, "get")?;
+    let parameters = parameters(options, application)?;
     Ok(parameters.is_some_and(|parameters| {
         remembered::find(parameters.id()).is_some_and(|key| parameters.are_of(&key))
     }))
+}
+
+/// Tells whether an application's items have a key already. If not, the first of
+/// them is stored with the key file or passphrase of that moment, which all that
+/// follows needs.
+///
+/// # Errors
+///
+/// As [`SecretStore::get`] of this store.
+pub fn has_key(options: &StoreOptions, application: &str) -> Result<bool, StoreError> {
+    Ok(parameters(options, application)?.is_some())
+}
+
+fn parameters(options: &StoreOptions, application: &str) -> Result<Option<Parameters>, StoreError> {
+    let store = EncryptedFileStore::new(options)?;
+    match store.existing(application, "get")? {
+        Some(items) => Parameters::read(&items, "get"),
+        None => Ok(None),
+    }
 }
 
 fn nothing_stored(operation: &'static str) -> StoreError {

@@ -1,6 +1,7 @@
 //! `passphrase`: another passphrase, or a key file, for the encrypted-file store.
 
 use serde_json::json;
+use vault_core::platform::secret::SecretString;
 use vault_core::platform::store::KeySource;
 
 use crate::args;
@@ -29,25 +30,14 @@ pub(crate) fn run(context: &Context, arguments: args::Passphrase) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Asks twice: a slip would lock everybody out.
-fn ask() -> Result<vault_core::platform::secret::SecretString, Failure> {
-    let refused =
-        |message: &str, hint: &str| Failure::new("passphrase_unusable", Exit::Usage, message, hint);
-    if !terminal::is_attended() {
-        return Err(refused(
-            "there is no terminal to ask for the new passphrase",
-            "name a file with `--new-passphrase-file FILE` or `--new-key-file FILE`",
-        ));
+fn ask() -> Result<SecretString, Failure> {
+    if terminal::is_attended() {
+        return terminal::ask_new_passphrase("New passphrase: ");
     }
-    let new = terminal::ask_secret("New passphrase: ")?;
-    if new.is_empty() {
-        return Err(refused(
-            "the passphrase is empty",
-            "type at least one character",
-        ));
-    }
-    if !new.same_as(&terminal::ask_secret("The same again: ")?) {
-        return Err(refused("the two differ", "try again; nothing was changed"));
-    }
-    Ok(new)
+    Err(Failure::new(
+        "passphrase_unusable",
+        Exit::Usage,
+        "there is no terminal to ask for the new passphrase",
+        "name a file with `--new-passphrase-file FILE` or `--new-key-file FILE`",
+    ))
 }

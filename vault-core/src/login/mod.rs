@@ -5,8 +5,8 @@
 //! ([`Flow::Device`], RFC 8628). How the person is reached is a parameter, the
 //! [`LoginInteraction`]; nothing here prints, prompts, or opens a window.
 //!
-//! A login is one future, which ends early if its [`Caller`] goes. What is done
-//! with the tokens is left to the vault.
+//! A login is one future, which ends early where nobody waits for it while it
+//! waits for a person. What is done with the tokens is left to the vault.
 
 mod authorization_code;
 mod browser;

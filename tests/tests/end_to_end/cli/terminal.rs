@@ -63,12 +63,54 @@ fn an_interrupt_at_the_hidden_prompt_leaves_the_terminal_as_it_was() {
         "unset VAULT_KEY_FILE; trap : INT; \"$PROGRAM\" doctor; echo \"ended $?\"; stty -a";
     let said = on_a_terminal(&sandbox, commands, b"\x03");
     assert!(
-        said.contains("Passphrase of the encrypted-file store:"),
+        said.contains("New passphrase, for the encrypted-file store:"),
         "{said}"
     );
     assert!(said.contains("ended 130"), "{said}");
     let echoes = said.split([' ', ';', '\n']).any(|word| word == "echo");
     assert!(echoes, "{said}");
+}
+
+/// A slip in the first would lock everybody out.
+#[test]
+fn the_passphrase_of_a_new_store_is_asked_for_twice_and_of_one_that_is_there_once() {
+    const NEW: &str = "New passphrase, for the encrypted-file store:";
+    const OLD: &str = "Passphrase of the encrypted-file store:";
+    let server = AuthorizationServer::start(ServerConfig {
+        device_approval: DeviceApproval::AfterPolls(0),
+        ..ServerConfig::default()
+    });
+    let sandbox = Sandbox::new();
+    let run = |arguments: &str, typed: &[(&str, &str)]| {
+        let commands = format!(
+            "unset VAULT_KEY_FILE; export TERM=xterm-256color; \"$PROGRAM\" {arguments}; \
+             echo \"ended $?\"; sleep 60"
+        );
+        let mut terminal = Terminal::start(&sandbox, 24, 110, &commands);
+        for (prompt, keys) in typed {
+            terminal.wait_for(prompt);
+            terminal.types(keys);
+        }
+        terminal.wait_for("ended");
+        terminal.text()
+    };
+    let login = format!(
+        "login --flow device --no-qr --issuer {} --client-id vault-cli --scope offline_access",
+        server.issuer()
+    );
+
+    // What only reads makes no store.
+    let said = run("token", &[(OLD, "another\r")]);
+    assert!(said.contains("ended 3"), "{said}");
+    let said = run(&login, &[(NEW, "one\r"), ("The same again:", "another\r")]);
+    assert!(
+        said.contains("the two differ") && said.contains("ended 2"),
+        "{said}"
+    );
+    let said = run(&login, &[(NEW, "one\r"), ("The same again:", "one\r")]);
+    assert!(said.contains("ended 0"), "{said}");
+    let said = run("refresh --force", &[(OLD, "one\r")]);
+    assert!(said.contains("ended 0"), "{said}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::failure::{Exit, Problem};
 use crate::output::visible;
 
 pub(crate) fn run(context: &Context) -> Result<Exit, Problem> {
-    let session = context.session()?;
+    let session = context.session_for_proof()?;
     let findings = session.blocking().diagnose()?;
     let mut checks: Vec<_> = findings
         .iter()
