@@ -216,6 +216,12 @@ mod unix {
     pub(crate) fn are_for_the_command(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
         heed();
         mean(Meant::Coming);
+        if is_told() {
+            // It came before the command: there will be none.
+            mean(Meant::ThisProgram);
+            obey();
+            mean(Meant::Coming);
+        }
         let flags = std::mem::take(&mut *FLAGS.lock().unwrap_or_else(PoisonError::into_inner));
         for flag in flags {
             low_level::unregister(flag);
@@ -234,8 +240,8 @@ mod unix {
         started
     }
 
-    /// From now on signals are for this program again: the command has ended,
-    /// and its id may be another process's soon.
+    /// From now on signals are for this program again: the command has ended, and
+    /// once it was waited for its id may be another process's.
     pub(crate) fn are_for_this_program() {
         // By a thread of its own. The others may still be about to pass on what
         // came before: a Ctrl-C that was the command's does not end the program.
@@ -276,7 +282,12 @@ mod unix {
             && matches!(signal, SIGINT | SIGQUIT | SIGTSTP)
             && is_in_foreground();
         if !from_the_terminal && let Some(signal) = Signal::from_named_raw(signal) {
-            kill_process(command, signal).ok();
+            // Held, so that the command does not end meanwhile for this program,
+            // and its id is its own.
+            let meant = MEANT.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(*meant, Meant::Command(_)) {
+                kill_process(command, signal).ok();
+            }
         }
     }
 
@@ -295,9 +306,13 @@ mod unix {
     /// Lets a signal that has come meanwhile end the program, whose work is
     /// done: whoever sent it sees that it was heard.
     pub(crate) fn obey() {
-        if TOLD.get().is_some_and(|told| told.load(Ordering::SeqCst)) {
+        if is_told() {
             std::thread::park_timeout(PATIENCE);
         }
+    }
+
+    fn is_told() -> bool {
+        TOLD.get().is_some_and(|told| told.load(Ordering::SeqCst))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What people read: `profile.json`, a copy for listing without unlocking
 //! anything, and `history`, the chain of rotations. Neither holds a secret,
 //! neither is ever an input to a request, and losing them loses nothing. A
-//! revocation that waits is not made while `profile.json` tells of a newer login.
+//! revocation is not made while `profile.json` tells of a login that it could end.
 
 use std::time::Duration;
 

@@ -198,7 +198,7 @@ async fn make_login(
         interaction,
         prover: prover.as_ref(),
         caller,
-        gives_back: !grant::is_shared(profile, &endpoints, client.id, None),
+        gives_back: &|| !grant::is_shared(profile, &endpoints, client.id, None),
     })
     .await?;
     let sent_at = Stamp::from(&sent);

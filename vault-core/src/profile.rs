@@ -144,6 +144,21 @@ impl Profile {
         }
     }
 
+    /// The folders of all profiles of the application.
+    pub(crate) fn folders_of_all(&self) -> Result<Vec<StateFolder>> {
+        if self.settings.root.is_none() {
+            return Ok(self.settings.memory_folders());
+        }
+        let Some(application) = self.application_folder()? else {
+            return Ok(Vec::new());
+        };
+        let mut folders = Vec::new();
+        for name in application.children()? {
+            folders.extend(application.open_child(&name)?);
+        }
+        Ok(folders)
+    }
+
     /// Where the folder lies, or would lie, as a key item names it; `None` in
     /// memory.
     pub(crate) fn folder_path(&self) -> Result<Option<String>> {

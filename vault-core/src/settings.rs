@@ -103,6 +103,12 @@ impl Settings {
             .clone()
     }
 
+    pub(crate) fn memory_folders(&self) -> Vec<StateFolder> {
+        let folders = self.memory_folders.lock();
+        let folders = folders.unwrap_or_else(PoisonError::into_inner);
+        folders.values().cloned().collect()
+    }
+
     pub(crate) fn http(&self, ca_certificates: &[String]) -> Result<Http> {
         let trusted = self.ca_certificates.iter().chain(ca_certificates);
         Http::new(HttpOptions {

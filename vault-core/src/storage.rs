@@ -472,13 +472,12 @@ impl Storage {
 
     /// The logins whose sealed files lie here.
     pub(crate) fn sealed_logins(&self) -> Result<Vec<LoginId>> {
-        let names = self.folder.names()?;
-        Ok(names.iter().filter_map(|name| sealed_login(name)).collect())
+        sealed_logins(&self.folder)
     }
 
     /// Whether any sealed file lies here, of whichever login.
     pub(crate) fn has_any_sealed(&self) -> Result<bool> {
-        Ok(!self.sealed_logins()?.is_empty())
+        has_sealed(&self.folder)
     }
 
     /// The login whose sealed file lies here, if there is exactly one.
@@ -503,6 +502,16 @@ impl Storage {
 
 fn tombstone_name(login: LoginId) -> String {
     format!("{TOMBSTONE}{login}")
+}
+
+/// Whether a profile's folder holds a sealed file, of whichever login.
+pub(crate) fn has_sealed(folder: &StateFolder) -> Result<bool> {
+    Ok(!sealed_logins(folder)?.is_empty())
+}
+
+fn sealed_logins(folder: &StateFolder) -> Result<Vec<LoginId>> {
+    let names = folder.names()?;
+    Ok(names.iter().filter_map(|name| sealed_login(name)).collect())
 }
 
 /// The login that a sealed file's name names, if it is one's.

@@ -100,11 +100,11 @@ fn asked_with(faults: &str) -> usize {
 
 #[test]
 fn eight_cold_programs_ask_the_store_once() {
-    // On a busy machine one may come when another has been given up; and all
-    // ask for themselves where the one that asked for them is not heard in time.
-    let mut asked = std::iter::repeat_with(|| asked_with("")).take(3);
-    let is_shared = asked.any(|asked| (1..PROGRAMS / 2).contains(&asked));
-    assert!(is_shared, "they ask, each for itself");
+    // All ask for themselves where a machine stands still for so long that the one
+    // that asks for them is not heard in time; one more may come when it was given up.
+    let mut tries = std::iter::repeat_with(|| asked_with("")).take(3);
+    let asked = tries.find(|asked| *asked < PROGRAMS).unwrap_or(PROGRAMS);
+    assert!((1..PROGRAMS / 2).contains(&asked), "{asked}");
 }
 
 /// The broken variant.

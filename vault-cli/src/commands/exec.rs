@@ -4,7 +4,7 @@
 //! On Unix the command takes this program's place: process, terminal, signals
 //! and exit code are its own, and nothing is left behind. With `--token-file`
 //! this program stays, keeps the token in the file fresh, hands signals on, and
-//! ends as the command does.
+//! ends as the command does, or by a signal that comes when that has ended.
 
 #[cfg(not(unix))]
 #[path = "exec/others.rs"]
@@ -34,6 +34,9 @@ use token_file::TokenFile;
 /// How often the file is compared with what this process knows: a look at
 /// memory, most of the time.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// For what a refresh still has to write when its token is already here.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a command ended that was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +109,13 @@ fn keep_and_wait(
     let ended = system::wait_for(command);
     drop(stop);
     keeping.join().ok();
-    match ended? {
+    let ended = ended?;
+    // Before the program looks whether a signal has come.
+    vault_core::exit::end(PATIENCE);
+    match ended {
         Ended::Exited(code) => Ok(Exit::AsTheCommand(code)),
         #[cfg(unix)]
         Ended::Signalled(signal) => {
-            vault_core::exit::end(system::PATIENCE);
             signals::end_by(signal);
             let signal = u8::try_from(signal).unwrap_or_default();
             Ok(Exit::AsTheCommand(128_u8.saturating_add(signal)))

@@ -165,15 +165,15 @@ pub(crate) struct Context<'a> {
     /// Makes the proofs, where the tokens are to be bound to a key.
     pub(crate) prover: Option<&'a Prover<'a>>,
     pub(crate) caller: &'a Caller,
-    /// Whether the tokens of a login that is refused are revoked: not where
-    /// that could end another login.
-    pub(crate) gives_back: bool,
+    /// Whether the tokens of a login that is refused are revoked, asked then:
+    /// not where that could end another login.
+    pub(crate) gives_back: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Context<'_> {
     /// Takes the tokens out of the last answer, which has just come, and looks
     /// who logged in. `sent` is when it was asked for. Tokens of a login that is
-    /// refused are given back.
+    /// refused are given back, where that ends no other.
     async fn conclude(
         &self,
         answer: Answer,
@@ -188,7 +188,7 @@ impl Context<'_> {
         let mut tokens = tokens(answer, self.endpoints)?;
         let Some(refresh_token) = tokens.refresh_token.take() else {
             let token = &tokens.access_token;
-            if self.gives_back
+            if (self.gives_back)()
                 && let Err(error) =
                     revoke_access_token(self.http, self.endpoints, self.client, token).await
             {
@@ -217,7 +217,7 @@ impl Context<'_> {
 
     /// See [`give_back`].
     async fn give_back(&self, token: &RefreshToken) {
-        if self.gives_back {
+        if (self.gives_back)() {
             give_back(self.http, self.endpoints, self.client, token).await;
         }
     }

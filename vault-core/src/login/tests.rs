@@ -29,7 +29,7 @@ async fn run(
         interaction,
         prover: None,
         caller: &caller,
-        gives_back: true,
+        gives_back: &|| true,
     };
     super::run(&flow).await
 }

@@ -318,9 +318,10 @@ impl Driver<'_> {
         let storage = self.storage;
         storage.shared.share_success();
         let at = Stamp::from(&self.profile.now()).wall_ms;
-        HistoryEntry::new(at, "login", "ok", self.key.login, self.record.generation)
-            .append(&storage.folder, true)?;
-        ProfileSummary::of(storage, &self.record, LoginState::LoggedIn).write(&storage.folder)
+        let entry = HistoryEntry::new(at, "login", "ok", self.key.login, self.record.generation);
+        let appended = entry.append(&storage.folder, true);
+        let summary = ProfileSummary::of(storage, &self.record, LoginState::LoggedIn);
+        appended.and(summary.write(&storage.folder))
     }
 }
 

@@ -18,6 +18,7 @@ use vault_platform::folder::StateFolder;
 use vault_platform::secret::SecretBytes;
 use vault_platform::store::{ItemName, StoreKind, StoreWorker};
 
+use crate::display::ProfileSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Http;
 use crate::identity::LoginId;
@@ -25,7 +26,6 @@ use crate::oauth::client::Client;
 use crate::oauth::revocation::revoke;
 use crate::profile::Profile;
 use crate::record::{KeyItem, LoginRecord, RecordError};
-use crate::refresh::grant;
 use crate::storage::{Storage, hung};
 
 use item::{Note, RevocationItem};
@@ -202,8 +202,16 @@ async fn ask_server(profile: &Profile, folder: &StateFolder, item: &RevocationIt
 
 /// Whether the application holds a login that a server may attach to the same
 /// grant. A revocation could end it; and while it lives, so does the grant.
+///
+/// Read from the display copies, which asks no store. One that can't be read
+/// tells of no login: the logout was wanted.
 fn has_newer_login(folder: &StateFolder, item: &RevocationItem) -> bool {
-    grant::logins_of(folder).any(|login| item.may_share_its_grant_with(&login))
+    let names = folder.children().unwrap_or_default();
+    names.iter().any(|name| {
+        let profile = folder.open_child(name).ok().flatten();
+        let login = profile.and_then(|profile| ProfileSummary::read(&profile).ok().flatten());
+        login.is_some_and(|login| item.may_share_its_grant_with(&login))
+    })
 }
 
 async fn read(profile: &Profile, worker: &StoreWorker, name: ItemName) -> Result<Vec<SecretBytes>> {

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vault_tests::server::{AuthorizationServer, Endpoint, ServerConfig, Stage};
 
@@ -302,8 +302,11 @@ fn when_the_command_has_ended_signals_are_the_programs_own() {
         wait(A_WHILE);
         assert!(child.try_wait().unwrap().is_none(), "TERM did not wait");
         if ends_at_once {
+            let began = Instant::now();
             send("TERM", child.id());
             assert_eq!(child.wait().unwrap().signal(), Some(15));
+            // The first one alone waits for 15 s.
+            assert!(began.elapsed() < Duration::from_secs(10));
             drop(hold);
             continue;
         }
@@ -311,6 +314,29 @@ fn when_the_command_has_ended_signals_are_the_programs_own() {
         assert_eq!(child.wait().unwrap().signal(), Some(15));
         assert_eq!(std::fs::read_dir(runtime.path()).unwrap().count(), 0);
         // What the server has rotated is what is stored.
+        assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
+        assert_eq!(server.counts().reuse_detected, 0);
+    }
+}
+
+/// A signal that came while the first token was fetched is the program's own.
+#[test]
+fn a_signal_before_the_command_begins_keeps_it_from_beginning() {
+    for mode in ["--env=ACCESS_TOKEN", "--token-file"] {
+        let (server, sandbox) = logged_in();
+        server.configure(|config| config.access_token_lifetime = Duration::from_secs(2));
+        assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
+        wait(Duration::from_secs(2));
+        let hold = server.hold(Endpoint::Token, Stage::Answered);
+        let begun = sandbox.home().join("begun");
+        let mut command = sandbox.command(&["exec", mode, "--", "/usr/bin/touch"]);
+        let mut child = command.arg(&begun).spawn().unwrap();
+        assert!(hold.wait_for(1, Duration::from_secs(30)), "nothing is due");
+        send("TERM", child.id());
+        wait(A_WHILE);
+        drop(hold);
+        assert_eq!(child.wait().unwrap().signal(), Some(15), "{mode}");
+        assert!(!begun.exists(), "{mode}");
         assert_eq!(vault_cli(&sandbox, &["refresh", "--force"]).code(), Some(0));
         assert_eq!(server.counts().reuse_detected, 0);
     }

@@ -5,18 +5,16 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, waitid, waitpid,
+};
 use vault_core::platform::harden;
 
-use super::{Ended, not_started, undo_hardening};
+use super::{Ended, PATIENCE, not_started, undo_hardening};
 use crate::failure::{Exit, Failure};
 use crate::signals;
-
-/// For what a refresh still has to write when its token is already here.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What every system's pipe takes without a reader.
 const PIPE_ROOM: usize = 16 * 1024;
@@ -30,6 +28,8 @@ pub(super) fn run_alone(command: Command) -> Result<Exit, Failure> {
 /// why it could not. What runs at exit does not run then, so it is done here.
 pub(super) fn replace(mut command: Command) -> Failure {
     vault_core::exit::end(PATIENCE);
+    // A signal that came meanwhile is not the command's.
+    signals::obey();
     undo_hardening();
     let error = command.exec();
     not_started(&command, &error)
@@ -72,20 +72,43 @@ pub(super) fn wait_for(mut command: Command) -> Result<Ended, Failure> {
         tracing::debug!(%error, "core dumps could not be forbidden again");
     }
     let command = started.map_err(|error| not_started(&command, &error))?;
-    let end = loop {
-        match waitpid(Some(command), WaitOptions::UNTRACED) {
-            Ok(Some((_, status))) if status.stopped() => stop_with(command),
-            Ok(Some((_, status))) => break Ok(end(status)),
-            Ok(None) | Err(Errno::INTR) => {}
-            Err(error) => {
-                let message = format!("the command can't be waited for: {error}");
-                let hint = "see whether it still runs";
-                break Err(Failure::new("command_lost", Exit::Failed, message, hint));
-            }
+    let ended = loop {
+        match await_change(command) {
+            Ok(Change::Stopped) => stop_with(command),
+            Ok(Change::Ended) => break Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => break Err(error),
         }
     };
+    // While its id is still its own.
     signals::are_for_this_program();
-    end
+    ended
+        .and_then(|()| waitpid(Some(command), WaitOptions::empty()))
+        .map(|waited| waited.map_or(Ended::Exited(1), |(_, status)| end(status)))
+        .map_err(|error| {
+            let message = format!("the command can't be waited for: {error}");
+            let hint = "see whether it still runs";
+            Failure::new("command_lost", Exit::Failed, message, hint)
+        })
+}
+
+enum Change {
+    Stopped,
+    Ended,
+}
+
+/// Waits until the command stops or ends. One that has ended is still to be
+/// waited for.
+fn await_change(command: Pid) -> Result<Change, Errno> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    let stopped = waitid(WaitId::Pid(command), options)?.is_some_and(|seen| seen.stopped());
+    if !stopped {
+        return Ok(Change::Ended);
+    }
+    // Seen once, as a shell does; unless it goes on already.
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+    waitid(WaitId::Pid(command), options)?;
+    Ok(Change::Stopped)
 }
 
 /// The shell that waits for this process is to see that its job has stopped.
