@@ -147,6 +147,16 @@ fn prove_after_look(
     Err(describe(failure, &profile.names, None))
 }
 
+/// RFC 6750, section 5.3.
+pub(crate) fn check_secure(url: &Url) -> Result<()> {
+    if is_secure(url) {
+        return Ok(());
+    }
+    let url = without_query(url);
+    let message = format!("{url} is not https: a token does not travel there");
+    Err(Error::new(ErrorKind::InsecureUrl, message))
+}
+
 /// `None` if the key is not the one that the token is bound to.
 fn prove(
     profile: &Profile,
@@ -161,13 +171,7 @@ fn prove(
         let message = "this can't be the method of a request";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    if !is_secure(url) {
-        let message = format!(
-            "{} is not https: a token does not travel there",
-            without_query(url)
-        );
-        return Err(Error::new(ErrorKind::InsecureUrl, message));
-    }
+    check_secure(url)?;
     let Some(key) = key.dpop_key(None)?.filter(|key| key.thumbprint() == jkt) else {
         return Ok(None);
     };

@@ -19,6 +19,7 @@ use url::{Origin, Url};
 /// The very reqwest whose types stand here, for who would not keep the version in step.
 pub use reqwest;
 
+use crate::authorization::check_secure;
 use crate::error::{Error, ErrorKind};
 use crate::http::{DPOP, DPOP_NONCE};
 use crate::oauth::challenge::Verdict;
@@ -353,12 +354,14 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`Session::access_token`] and [`Session::authorization`].
+    /// As [`Session::access_token`] and [`Session::authorization`], and
+    /// [`ErrorKind::InsecureUrl`] for plain http to another machine.
     pub async fn authorize(
         &self,
         request: &mut Request,
         options: &TokenOptions,
     ) -> crate::Result<Token> {
+        check_secure(request.url())?;
         let token = self.token(options).await?;
         self.sign(request, &token).await?;
         Ok(token)

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LoginId;
 use crate::known_servers::KnownServer;
 use crate::life::Stamp;
-use crate::login::{self, Caller, LoggedIn, LoginInteraction, LoginRequest};
+use crate::login::{self, Aside, Caller, LoggedIn, LoginInteraction, LoginRequest};
 use crate::oauth::client::Client;
 use crate::oauth::discovery::{Description, discover};
 use crate::oauth::dpop::{DpopKey, Prover};
@@ -142,7 +142,8 @@ pub(crate) async fn log_in(
     let storage = profile.storage_for_login()?;
     prove_store(profile, &storage).await?;
     let deadline = Instant::now() + request.timeout.unwrap_or(LoginRequest::BROWSER_TIMEOUT);
-    let turn = wait_for_turn(profile, &storage, request, &*interaction, deadline);
+    let interaction = Aside(&*interaction);
+    let turn = wait_for_turn(profile, &storage, request, &interaction, deadline);
     let _login_lock = match caller.unless_gone(turn).await? {
         Turn::Mine(lock) => lock,
         Turn::Served(report) => return Ok(report),
@@ -151,7 +152,7 @@ pub(crate) async fn log_in(
     // Not after: a server may attach the new tokens to the old ones' grant.
     revocations::retry(profile, true).await;
     storage.shared.login_begins();
-    let made = make_login(profile, &storage, request, &*interaction, &caller).await;
+    let made = make_login(profile, &storage, request, &interaction, &caller).await;
     storage.shared.login_ended(made.is_ok());
     made
 }
@@ -397,15 +398,25 @@ async fn wait_for_turn(
         Some(true) => {
             profile.forget();
             let known = profile.settings.known_servers().find(&request.issuer);
+            let is_plain = is_plain(request);
             let request = adapted(request, known);
             match profile.look(Waiting::Task).await? {
-                Look::Login(login) if serves(&login.record.settings, &request) => {
+                Look::Login(login) if is_plain && serves(&login.record.settings, &request) => {
                     Ok(Turn::Served(report(storage, &login.record.settings, true)))
                 }
                 _ => Ok(Turn::Mine(lock)),
             }
         }
     }
+}
+
+/// Whether a request has no wish of its own for how the person logs in, which
+/// nothing that is stored could be compared with.
+fn is_plain(request: &LoginRequest) -> bool {
+    request.parameters.is_empty()
+        && request.max_age.is_none()
+        && request.prompt.is_none()
+        && request.login_hint.is_none()
 }
 
 /// Whether a login is one that this request would have come to, or one that

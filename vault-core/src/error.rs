@@ -43,7 +43,9 @@ pub enum ErrorKind {
     /// `insufficient_scope`): see [`Error::needed_scope`]. No refresh helps.
     ScopeInsufficient,
     /// The API wants a newer or stronger login (RFC 9470,
-    /// `insufficient_user_authentication`).
+    /// `insufficient_user_authentication`); or the authorization server wants
+    /// the person before it refreshes (`interaction_required`,
+    /// `login_required`, `consent_required`).
     StepUpRequired,
     /// The API refuses for a reason that no other token changes.
     AccessRefused,

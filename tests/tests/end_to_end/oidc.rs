@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 use vault_core::platform::store::{Interaction, KeySource, StoreKind};
 use vault_core::{RefreshToken, Vault};
@@ -315,6 +316,40 @@ fn a_login_that_was_revoked_elsewhere_is_noticed_and_a_new_one_mends_it() {
     provider.log_in(&sandbox);
     let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
     assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
+}
+
+/// This provider spends the refresh token before it looks at the resource. And of a login with
+/// `openid` it makes tokens for itself, where a refresh names none.
+#[test]
+fn a_login_for_an_api_keeps_being_for_it_and_survives_a_question_for_another() {
+    const API: &str = "https://api.example/";
+    let Some(provider) = Provider::start(LONG) else {
+        return;
+    };
+    let sandbox = Sandbox::new();
+    provider.log_in_with(&sandbox, &["--scope", "read", "--resource", API]);
+    let is_for_the_api = |output: &Output| {
+        assert_eq!(output.code(), Some(0), "{output:?}");
+        let payload = output.stdout.split('.').nth(1).unwrap_or_default();
+        let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap();
+        let claims: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(claims["aud"], API);
+    };
+    is_for_the_api(&vault_cli(&sandbox, &["token"]));
+    for generation in 1..=2 {
+        let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
+        assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
+        is_for_the_api(&vault_cli(&sandbox, &["token"]));
+        assert_eq!(provider.count("refreshes_ok"), generation);
+        let beyond = ["token", "--json", "--resource", "https://another.example/"];
+        let beyond = vault_cli(&sandbox, &beyond);
+        assert_eq!(
+            beyond.json()["error"]["code"],
+            "request_refused",
+            "{beyond:?}"
+        );
+    }
+    assert_eq!(provider.count("refreshes_refused"), 0);
 }
 
 #[test]

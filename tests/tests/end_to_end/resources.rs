@@ -392,9 +392,10 @@ fn a_token_endpoint_that_has_moved_is_found_again_and_kept() {
     announce(Some(&old));
     scene.log_in(&session);
     let all = TokenOptions::default();
-    // Nothing else is announced: the refusal is what it was.
+    // Nothing else is announced: the server is away, and no login is needed.
     let error = token(&session, &all).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::RefusedWithoutReason);
+    assert_eq!(error.kind(), ErrorKind::ServerUnavailable);
+    assert!(!error.is_login_required());
     announce(None);
     session.blocking().refresh_now(&all).unwrap();
     let asked = scene.server.counts().requests;

@@ -139,14 +139,15 @@ impl LoginInteraction for Waiter {
 fn a_login_serves_who_waited_for_it_and_asked_for_no_more() {
     const API: &str = "https://api.example/";
     const OTHER_API: &str = "https://other.example/";
-    for (scope, resource, shared) in [
-        ("openid offline_access", None, true),
-        ("read", Some(API), true),
-        ("", None, true),
-        ("read write", None, false),
-        ("read", Some(OTHER_API), false),
+    for (scope, resource, max_age, shared) in [
+        ("openid offline_access", None, None, true),
+        ("read", Some(API), None, true),
+        ("", None, None, true),
+        ("read write", None, None, false),
+        ("read", Some(OTHER_API), None, false),
+        ("read", None, Some(LONG), false),
     ] {
-        let case = format!("{scope} {resource:?}");
+        let case = format!("{scope} {resource:?} {max_age:?}");
         let server = AuthorizationServer::start(ServerConfig::default());
         let sandbox = Sandbox::new();
         let session = || session_by(&sandbox, Arc::new(SystemClock));
@@ -155,6 +156,9 @@ fn a_login_serves_who_waited_for_it_and_asked_for_no_more() {
         let mut second = LoginRequest::new(server.issuer(), "vault-cli").scope(scope);
         if let Some(resource) = resource {
             second = second.resource(url(resource));
+        }
+        if let Some(age) = max_age {
+            second = second.max_age(age);
         }
         let (waits_for, told) = mpsc::channel();
         let waiter = Arc::new(Waiter {
@@ -191,4 +195,35 @@ fn a_login_serves_who_waited_for_it_and_asked_for_no_more() {
 
 fn url(text: &str) -> Url {
     text.parse().unwrap()
+}
+
+/// Asks somebody else, as an application asks its window, and is answered.
+struct Window;
+
+impl LoginInteraction for Window {
+    fn open_url(&self, url: &Url) -> Result<(), Error> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        drop(browser::follow_in_background(url.as_str()));
+        let window = tokio::runtime::Builder::new_current_thread().build();
+        window.unwrap().block_on(async { answer.send(()).unwrap() });
+        answered.blocking_recv().unwrap();
+        Ok(())
+    }
+
+    fn show_device_code(&self, _code: &DeviceAuthorization) {
+        panic!("the browser's flow has no code");
+    }
+
+    fn waiting(&self, _what: &str) {
+        panic!("nobody looks");
+    }
+}
+
+#[test]
+fn an_interaction_may_block_and_drive_a_runtime_of_its_own() {
+    let server = AuthorizationServer::start(ServerConfig::default());
+    let sandbox = Sandbox::new();
+    let session = session_by(&sandbox, Arc::new(SystemClock));
+    let made = session.blocking().login(request(&server), Arc::new(Window));
+    assert!(made.is_ok(), "{made:?}");
 }

@@ -8,6 +8,7 @@
 //! A login is one future, which ends early where nobody waits for it while it
 //! waits for a person. What is done with the tokens is left to the vault.
 
+mod aside;
 mod authorization_code;
 mod browser;
 mod caller;
@@ -29,6 +30,7 @@ use url::Url;
 use vault_platform::clock::Now;
 use vault_platform::secret::SecretString;
 
+pub(crate) use aside::Aside;
 pub use browser::SystemBrowser;
 pub(crate) use caller::Caller;
 pub use device_code::DeviceAuthorization;
@@ -49,8 +51,8 @@ use crate::token::RefreshToken;
 
 /// How a login reaches the person.
 ///
-/// The methods are called on the login's own thread: they may take their time,
-/// and ask for tokens. The redirect is answered when `open_url` has returned.
+/// Each call has a thread of its own, on which no runtime runs: it may take its
+/// time, block, and ask for tokens. The redirect is answered when `open_url` has returned.
 pub trait LoginInteraction: Send + Sync {
     /// Opens or shows the address to log in at.
     ///
@@ -308,7 +310,9 @@ impl fmt::Debug for Finished<'_> {
 /// What a refusal is about: the client, or what it asked for.
 fn refusal(code: &str) -> ErrorKind {
     match code {
-        "invalid_client" | "unauthorized_client" => ErrorKind::ClientRefused,
+        "invalid_client" | "unauthorized_client" | "incorrect_client_credentials" => {
+            ErrorKind::ClientRefused
+        }
         _ => ErrorKind::RequestRefused,
     }
 }
@@ -322,7 +326,8 @@ fn tokens(answer: Answer, endpoints: &Endpoints) -> Result<TokenResponse, Error>
         Answer::Granted(tokens) => return Ok(tokens),
         Answer::Refused { error, description } => {
             let kind = match error.as_str() {
-                "access_denied" => ErrorKind::AccessDenied,
+                // The second is what Entra ID says of a device code.
+                "access_denied" | "authorization_declined" => ErrorKind::AccessDenied,
                 "expired_token" => ErrorKind::LoginExpired,
                 code => refusal(code),
             };

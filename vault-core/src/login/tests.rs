@@ -288,6 +288,10 @@ async fn a_device_login_shows_the_code_and_asks_until_there_are_tokens() {
 async fn a_denied_and_an_expired_device_code_have_their_own_errors() {
     for (code, kind) in [
         (r#"{"error":"access_denied"}"#, ErrorKind::AccessDenied),
+        (
+            r#"{"error":"authorization_declined"}"#,
+            ErrorKind::AccessDenied,
+        ),
         (r#"{"error":"expired_token"}"#, ErrorKind::LoginExpired),
     ] {
         let server = Server::new([

@@ -332,8 +332,15 @@ impl Claim {
         if prover.is_some() {
             learnt.recall(&endpoints.token_endpoint, &record);
         }
-        let resource: Vec<_> = cache_key
-            .resource
+        let named = match record.settings.resource.as_slice() {
+            // The login's own token is for what the login was made for, as the
+            // first one was: many servers make one for nothing else of it.
+            [only] if cache_key.is_the_logins_own() && !record.settings.audience_parameter => {
+                std::slice::from_ref(only)
+            }
+            _ => &cache_key.resource,
+        };
+        let resource: Vec<_> = named
             .iter()
             .filter_map(|text| url::Url::parse(text).ok())
             .collect();

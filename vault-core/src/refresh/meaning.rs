@@ -48,7 +48,7 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
                     ErrorKind::ClientRefused,
                     Answer::NotActed(Failure::ClientRefused),
                 ),
-                _ => (ErrorKind::RequestRefused, Answer::RequestRefused),
+                code => (kind_of_refusal(code), Answer::RequestRefused),
             };
             let message = format!("the authorization server refused the refresh ({error}{more})");
             Understood {
@@ -56,6 +56,15 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
                 ..understood(meaning, kind, message)
             }
         }
+        // Something in front of the server, most likely: no server says so of a
+        // token.
+        ServerAnswer::RefusedWithoutReason {
+            status: status @ (300..400 | 404 | 405 | 410),
+        } => understood(
+            Answer::NotActed(Failure::ServerUnavailable),
+            ErrorKind::ServerUnavailable,
+            format!("{UNUSABLE}: there is no token endpoint at its address (status {status})"),
+        ),
         ServerAnswer::RefusedWithoutReason { status } => understood(
             Answer::RefusedWithoutReason,
             ErrorKind::RefusedWithoutReason,
@@ -95,6 +104,16 @@ pub(crate) fn understand(answer: ServerAnswer, is_the_logins_own: bool) -> Under
     }
 }
 
+/// What is to be done about a refusal that is no word about the login. The
+/// codes of OpenID Connect Core, section 3.1.2.6, are Entra ID's for *a person
+/// has to come*, with a second factor or a consent.
+pub(crate) fn kind_of_refusal(code: &str) -> ErrorKind {
+    match code {
+        "interaction_required" | "login_required" | "consent_required" => ErrorKind::StepUpRequired,
+        _ => ErrorKind::RequestRefused,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +139,31 @@ mod tests {
         for code in ["invalid_target", "invalid_scope", "invalid_request", "new"] {
             assert_eq!(refusal(code, true), narrow, "{code}");
             assert_eq!(refusal(code, false), narrow, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_asked_for_and_the_login_stays() {
+        for code in ["interaction_required", "login_required", "consent_required"] {
+            let person = (Answer::RequestRefused, ErrorKind::StepUpRequired);
+            assert_eq!(refusal(code, true), person, "{code}");
+            assert_eq!(refusal(code, false), person, "{code}");
+        }
+    }
+
+    #[test]
+    fn where_no_token_endpoint_answers_the_server_is_away() {
+        for (status, meaning) in [
+            (302, Answer::NotActed(Failure::ServerUnavailable)),
+            (404, Answer::NotActed(Failure::ServerUnavailable)),
+            (405, Answer::NotActed(Failure::ServerUnavailable)),
+            (410, Answer::NotActed(Failure::ServerUnavailable)),
+            (400, Answer::RefusedWithoutReason),
+            (401, Answer::RefusedWithoutReason),
+            (403, Answer::RefusedWithoutReason),
+        ] {
+            let answer = ServerAnswer::RefusedWithoutReason { status };
+            assert_eq!(understand(answer, true).meaning, meaning, "{status}");
         }
     }
 

@@ -104,12 +104,14 @@ pub fn is_in_window(policy: &RotationPolicy, attempts: u32, age: Option<Duration
     !policy.strict && attempts <= policy.retries && age.is_some_and(|age| age < policy.window)
 }
 
-/// Whether the process that holds the lock repeats by itself. What would keep
-/// the lock for longer than others wait for it is left to the next process,
-/// which finds the mark.
+/// Whether the process that holds the lock repeats by itself: once, for a server
+/// that fails quickly has to be left alone. What would keep the lock for longer
+/// than others wait for it is left to the next process, which finds the mark.
 #[must_use]
 pub fn is_repeated_at_once(policy: &RotationPolicy, attempts: u32, age: Option<Duration>) -> bool {
-    is_in_window(policy, attempts, age) && age.is_some_and(|age| age < Duration::from_secs(8))
+    attempts == 1
+        && is_in_window(policy, attempts, age)
+        && age.is_some_and(|age| age < Duration::from_secs(8))
 }
 
 /// How much of a token's life must be left for it to be handed out without a

@@ -34,10 +34,21 @@ pub(crate) enum Reason {
     Target,
     Scope,
     Grant,
+    Interaction,
+    Login,
+    Consent,
 }
 
 impl Reason {
-    const ALL: [Self; 4] = [Self::Other, Self::Target, Self::Scope, Self::Grant];
+    const ALL: [Self; 7] = [
+        Self::Other,
+        Self::Target,
+        Self::Scope,
+        Self::Grant,
+        Self::Interaction,
+        Self::Login,
+        Self::Consent,
+    ];
 
     pub(crate) fn of_code(code: &str) -> Self {
         let known = Self::ALL.into_iter();
@@ -52,6 +63,9 @@ impl Reason {
             Self::Target => Some("invalid_target"),
             Self::Scope => Some("invalid_scope"),
             Self::Grant => Some("invalid_grant"),
+            Self::Interaction => Some("interaction_required"),
+            Self::Login => Some("login_required"),
+            Self::Consent => Some("consent_required"),
         }
     }
 }

@@ -56,12 +56,12 @@ pub(super) fn rows() -> Vec<Row> {
         no_reason("400 with a web page", page(400)),
         no_reason("401 without a code", Fault::status(401)),
         no_reason("403 without a code", Fault::status(403)),
-        no_reason("404 without a code", Fault::status(404)),
+        busy("404 without a code", Fault::status(404), Pause::BackOff),
         Row::fault(
             "answer",
             "redirect",
             vec![Act::RedirectElsewhere],
-            Caller::Fails(ErrorKind::RefusedWithoutReason),
+            UNAVAILABLE,
         )
         .pause(Pause::BackOff),
         Row::fault(

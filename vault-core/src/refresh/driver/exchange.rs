@@ -98,6 +98,9 @@ impl Driver {
         {
             tracing::warn!(?error, "another store still holds what the login has left");
         }
+        if let Some(error) = self.beyond_the_grant() {
+            return self.failed(error);
+        }
         // Before the mark: one that a process leaves behind says of a token that
         // it was sent, and a strict server's login would be given up for it.
         let Some(in_flight) = InFlight::begin() else {
@@ -110,6 +113,25 @@ impl Driver {
         });
         let result = result.map(|prepared| self.prepared = Some(prepared));
         self.done(result)
+    }
+
+    /// Why a request is not sent that names a resource which the login did not
+    /// name: it is for the grant's own only (RFC 8707, section 2.2), and there
+    /// are servers that spend the refresh token before they refuse it.
+    fn beyond_the_grant(&self) -> Option<Error> {
+        let settings = &self.claim.as_ref()?.record()?.settings;
+        if settings.resource.is_empty() || settings.audience_parameter {
+            return None;
+        }
+        let mut asked = self.request.asked.key.resource.iter();
+        let beyond = asked.find(|resource| !settings.resource.contains(resource))?;
+        Some(Error::new(
+            ErrorKind::RequestRefused,
+            format!(
+                "the login was not made for {beyond}, but for {}: log in for it, too",
+                settings.resource.join(" ")
+            ),
+        ))
     }
 
     pub(super) async fn send(&mut self) -> Event {

@@ -9,6 +9,7 @@ use crate::event::EventKind;
 use crate::metrics::count;
 use crate::refresh::claim::Claim;
 use crate::refresh::description::describe;
+use crate::refresh::meaning::kind_of_refusal;
 use crate::refresh::protocol::{Event, Failure, Outcome};
 use crate::shared::refusals::Reason;
 
@@ -85,6 +86,12 @@ impl Driver {
         let supplied = match (outcome, self.token.take()) {
             (Outcome::Adopted, Some(token)) => Ok(Supplied::new(token, false)),
             (Outcome::Refreshed, Some(token)) => Ok(Supplied::new(token, true)),
+            // It may have ended while others were waited for.
+            (Outcome::ServedValid(failure), Some(token))
+                if token.life.left(&self.profile.now()) == Some(Duration::ZERO) =>
+            {
+                Err(self.describe(failure))
+            }
             (Outcome::ServedValid(failure), Some(token)) => Ok(Supplied {
                 token,
                 refreshed: false,
@@ -152,7 +159,7 @@ impl Driver {
         match known.and_then(|(reason, _)| reason.code()) {
             Some(code) => {
                 let message = format!("{error}; it said {code}");
-                Error::new(error.kind(), message).after(self.retry_after)
+                Error::new(kind_of_refusal(code), message).after(self.retry_after)
             }
             None => error,
         }
