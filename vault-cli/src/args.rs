@@ -40,7 +40,7 @@ use value::{duration, store_kinds};
     max_term_width = 100,
     after_help = "Examples:
   vault-cli login --issuer https://login.example --client-id my-client --scope offline_access
-  curl -H \"$(vault-cli token --header)\" https://api.example/me
+  vault-cli token --curl | curl -K - https://api.example/me
   vault-cli list
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 login required, 4 store missing, locked or refused,
@@ -85,8 +85,8 @@ impl Arguments {
         let mut matches = ManuallyDrop::new(program.try_get_matches_from_mut(said).ok()?);
         let chosen_by = chosen_by(&matches);
         let command = Command::Token(Token::from_arg_matches_mut(&mut matches).ok()?);
-        let mut options = Options::from_arg_matches_mut(&mut matches).ok()?;
-        options.chosen_by = chosen_by;
+        let options = Options::from_arg_matches_mut(&mut matches).ok()?;
+        let options = options.with(chosen_by).ok()?;
         Some(Self { options, command })
     }
 
@@ -115,9 +115,10 @@ impl Arguments {
         let mut matches = ManuallyDrop::new(program.try_get_matches_from_mut(arguments)?);
         let chosen_by = chosen_by(&matches);
         let read = Self::from_arg_matches_mut(&mut matches);
-        let mut read = read.map_err(|error| error.format(&mut program))?;
-        read.options.chosen_by = chosen_by;
-        Ok(read)
+        let read = read.map_err(|error| error.format(&mut program))?;
+        let options = read.options.with(chosen_by);
+        let options = options.map_err(|error| error.format(&mut program))?;
+        Ok(Self { options, ..read })
     }
 }
 
@@ -125,6 +126,9 @@ fn chosen_by(matches: &ArgMatches) -> Choice {
     Choice {
         app: rule(matches, "app"),
         profile: rule(matches, "profile"),
+        state_dir: rule(matches, "state_dir"),
+        key_file: rule(matches, "key_file"),
+        passphrase_file: rule(matches, "passphrase_file"),
     }
 }
 
@@ -236,6 +240,26 @@ pub(crate) const DEFAULT_APP: &str = "vault-cli";
 const DEFAULT_PROFILE: &str = "default";
 
 impl Options {
+    /// What was chosen, and by what. A key that is named on the command line
+    /// counts, and not the variable of another.
+    fn with(self, chosen_by: Choice) -> Result<Self, clap::Error> {
+        let by_option = |rule: &Rule| *rule == Rule::Option;
+        let (key, passphrase) = (&chosen_by.key_file, &chosen_by.passphrase_file);
+        if by_option(key) && by_option(passphrase) {
+            let message = "--key-file and --passphrase-file can't both be the key";
+            return Err(clap::Error::raw(
+                clap::error::ErrorKind::ArgumentConflict,
+                message,
+            ));
+        }
+        let key_file = self.key_file.filter(|_| !by_option(passphrase));
+        Ok(Self {
+            key_file,
+            chosen_by,
+            ..self
+        })
+    }
+
     /// A command line that means the same application and profile, for hints.
     pub(crate) fn command_line(&self, rest: &str) -> String {
         let mut line = String::from("vault-cli ");

@@ -32,11 +32,14 @@ pub(crate) enum Rule {
     Usual,
 }
 
-/// What chose application and profile.
+/// What chose application and profile, and the files of a login.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Choice {
     pub(crate) app: Rule,
     pub(crate) profile: Rule,
+    pub(crate) state_dir: Rule,
+    pub(crate) key_file: Rule,
+    pub(crate) passphrase_file: Rule,
 }
 
 /// A path need not be text, and JSON has nothing else.

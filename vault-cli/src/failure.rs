@@ -241,7 +241,8 @@ fn hint(error: &Error, options: &Options) -> String {
             "use the newer version of this program that wrote it; nothing was changed".to_owned()
         }
         ErrorKind::KeptElsewhere => format!(
-            "name that folder with `--state-dir` (or VAULT_STATE_DIR), or take the login over with {}",
+            "name the state folder that holds it, two levels above, with `--state-dir` (or \
+             VAULT_STATE_DIR), or take the login over with {}",
             login()
         ),
         ErrorKind::StateFolderUnsafe if cfg!(windows) => format!(

@@ -199,7 +199,11 @@ impl Storage {
 
     /// Reads the token item of this login; of several, the newest.
     pub(crate) async fn token_item(&self, login: LoginId) -> Result<Option<TokenItem>> {
-        let values = self.read_store(self.token_item_name()?).await?;
+        let values = match self.read_store(self.token_item_name()?).await {
+            // As one that is damaged: a copy that is written again.
+            Err(error) if is_of_damage(&error) => Vec::new(),
+            read => read?,
+        };
         let mut newest: Option<TokenItem> = None;
         for value in &values {
             match TokenItem::read(value) {
@@ -502,6 +506,13 @@ impl Storage {
 
 fn tombstone_name(login: LoginId) -> String {
     format!("{TOMBSTONE}{login}")
+}
+
+/// Whether a store answered, and what it holds can't be read.
+fn is_of_damage(error: &Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let of_store = cause.and_then(|cause| cause.downcast_ref::<StoreError>());
+    of_store.is_some_and(|error| error.kind == StoreErrorKind::Corrupted)
 }
 
 /// Whether a profile's folder holds a sealed file, of whichever login.

@@ -184,7 +184,7 @@ impl EncryptedFileStore {
             Some(key) => key,
             None => {
                 let key = parameters.open(self.source(operation)?, operation)?;
-                self.keep(parameters.id(), &key, operation)?;
+                self.keep(parameters.id(), &key, operation);
                 key
             }
         };
@@ -207,7 +207,7 @@ impl EncryptedFileStore {
         // Of several processes that do this at once one wins, and all use its.
         if Parameters::seal(&master, &id, source, self.cost, operation)?.create(items, operation)? {
             // What was derived just now need not be derived again.
-            self.keep(&id, &master, operation)?;
+            self.keep(&id, &master, operation);
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             keys.push(master);
         }
@@ -216,12 +216,13 @@ impl EncryptedFileStore {
     }
 
     /// Lets the kernel hold a key that took a derivation, if that was asked for.
-    fn keep(&self, id: &str, key: &SealingKey, operation: &'static str) -> Result<(), StoreError> {
-        match (self.remember, &self.source) {
-            (Some(time), Some(KeySource::PassphraseFile(_) | KeySource::Passphrase(_))) => {
-                remembered::keep(id, key, time, operation)
-            }
-            _ => Ok(()),
+    /// Where it has no room the key is asked for again.
+    fn keep(&self, id: &str, key: &SealingKey, operation: &'static str) {
+        if let (Some(time), Some(KeySource::PassphraseFile(_) | KeySource::Passphrase(_))) =
+            (self.remember, &self.source)
+            && let Err(error) = remembered::keep(id, key, time, operation)
+        {
+            tracing::warn!(%error, "the key of the store is not remembered");
         }
     }
 

@@ -1,12 +1,12 @@
-//! A sealed file that was changed on disk, a byte here and there, under a
-//! login that goes on: the strict server ends it at the first token that comes
-//! twice.
+//! A sealed file that was changed on disk, a byte here and there, or a store's
+//! item, under a login that goes on: the strict server ends it at the first token
+//! that comes twice.
 
 use std::path::PathBuf;
 
 use vault_core::error::ErrorKind;
 
-use crate::scene::Scene;
+use crate::scene::{Scene, wait_until};
 
 fn sealed(scene: &Scene) -> PathBuf {
     let entries = std::fs::read_dir(scene.state()).unwrap();
@@ -74,4 +74,35 @@ fn a_sealed_file_that_was_cut_or_grew_costs_no_login() {
         "the file twice",
         &[&file[..], &file].concat()
     ));
+}
+
+/// The store's copy is only that: while the sealed file is whole, the login is.
+#[test]
+fn a_copy_in_the_store_that_is_damaged_keeps_no_token_from_being_refreshed() {
+    let scene = Scene::strict();
+    scene.session().blocking().access_token().unwrap();
+    let items = std::fs::read_dir(Scene::items(&scene.state_root())).unwrap();
+    let items = items.map(|entry| entry.unwrap().path());
+    let items: Vec<_> = items
+        .filter(|path| path.extension().is_some_and(|kind| kind == "item"))
+        .collect();
+    assert_eq!(items.len(), 2, "{items:?}");
+    let refreshes = |item: &PathBuf| {
+        let good = std::fs::read(item).unwrap();
+        let damaged = &good[..good.len() / 2];
+        std::fs::write(item, damaged).unwrap();
+        let refreshed = scene.session().blocking().refresh_now(&Default::default());
+        let Err(error) = refreshed else {
+            let is_new = || std::fs::read(item).unwrap() != damaged;
+            wait_until("the copy is written again", is_new);
+            return true;
+        };
+        assert_eq!(error.kind(), ErrorKind::StoreFailed, "{error:?}");
+        std::fs::write(item, good).unwrap();
+        false
+    };
+    // Not without the key.
+    assert_eq!(items.iter().filter(|item| refreshes(item)).count(), 1);
+    let after = scene.session().blocking().refresh_now(&Default::default());
+    assert!(after.is_ok(), "{after:?}");
 }

@@ -8,6 +8,8 @@ mod git;
 mod kubectl;
 mod replace;
 
+use std::path::Path;
+
 use serde_json::json;
 use vault_core::BoundHost;
 
@@ -56,6 +58,22 @@ pub(crate) fn run(context: &Context, arguments: &args::Setup) -> Result<Exit, Pr
     if options.chosen_by.profile == Rule::Option {
         command.extend(["--profile".to_owned(), options.profile.clone()]);
     }
+    let chosen_by = &options.chosen_by;
+    for (name, file, rule) in [
+        ("--state-dir", &options.state_dir, &chosen_by.state_dir),
+        ("--key-file", &options.key_file, &chosen_by.key_file),
+        (
+            "--passphrase-file",
+            &options.passphrase_file,
+            &chosen_by.passphrase_file,
+        ),
+    ] {
+        if let Some(file) = file
+            && *rule == Rule::Option
+        {
+            command.extend([name.to_owned(), absolute(file)?]);
+        }
+    }
     let hosts = bound_hosts(context)?;
     if hosts.is_empty() && act != Act::Remove {
         let message = "no login is bound to a host, so no tool would be given a token";
@@ -103,6 +121,17 @@ fn this_program() -> Result<String, Failure> {
         .to_str()
         .ok_or_else(|| unknown("its path is no text".to_owned()))?;
     Ok(path.to_owned())
+}
+
+/// A tool calls this program from anywhere.
+fn absolute(path: &Path) -> Result<String, Failure> {
+    let whole = std::path::absolute(path).ok();
+    let text = whole.as_deref().and_then(Path::to_str).map(str::to_owned);
+    text.ok_or_else(|| {
+        let message = format!("a tool can't be told of `{}`", path.display());
+        let hint = "name a path that is text";
+        Failure::new("path_unusable", Exit::Usage, message, hint)
+    })
 }
 
 /// The hosts of all profiles, or of the one that an option names. Which of them

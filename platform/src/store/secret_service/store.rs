@@ -285,10 +285,15 @@ impl Connection {
         if !found.locked.is_empty() {
             return Err(error(StoreErrorKind::Locked, operation).because(LOCKED_BY_ITSELF));
         }
-        if known_open && found.unlocked.is_empty() {
-            // Somebody may have locked it since.
-            self.ensure_open(None, operation)?;
+        if !known_open || !found.unlocked.is_empty() {
+            return Ok((session, found.unlocked));
         }
+        // Somebody may have locked it since; and it may open without a question, as
+        // one that has no password does.
+        self.ensure_open(None, operation)?;
+        let (session, found) = self
+            .search(attributes)
+            .map_err(|cause| told(cause, operation))?;
         Ok((session, found.unlocked))
     }
 

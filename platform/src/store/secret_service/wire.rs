@@ -25,6 +25,8 @@ use zbus::export::async_trait::async_trait;
 use zbus::message::{Message, Type};
 use zbus::{Address, Error, Result};
 
+use crate::clock::{Clock, SystemClock};
+
 /// The longest line of a handshake.
 const LINE: u64 = 1024;
 
@@ -52,7 +54,8 @@ struct Incoming(BufReader<UnixStream>);
 impl ReadHalf for Incoming {
     /// Blocks. Descriptors are not taken: none were agreed on.
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        Ok((interruptible(|| self.0.read(buffer))?, Vec::new()))
+        let patience = self.0.get_ref().read_timeout()?;
+        Ok((interruptible(patience, || self.0.read(buffer))?, Vec::new()))
     }
 }
 
@@ -150,7 +153,7 @@ impl Wire {
             let stream = self.incoming.0.get_ref();
             // Zero would mean without end.
             stream.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
-            match interruptible(|| self.incoming.0.fill_buf().map(drop)) {
+            match interruptible(Some(patience), || self.incoming.0.fill_buf().map(drop)) {
                 Err(error) if is_late(&error) => return Ok(false),
                 begun => begun.inspect_err(|_| self.broken = true)?,
             }
@@ -209,7 +212,9 @@ fn connected(address: &Address, deadline: Duration) -> Result<UnixStream> {
         sockopt::set_socket_timeout(&socket, direction, Some(deadline)).map_err(io::Error::from)?;
     }
     let place = place.map_err(io::Error::from)?;
-    let connected = interruptible(|| Ok(rustix::net::connect(&socket, &place)?));
+    let connected = interruptible(Some(deadline), || {
+        Ok(rustix::net::connect(&socket, &place)?)
+    });
     connected.map_err(in_time)?;
     Ok(socket.into())
 }
@@ -218,10 +223,22 @@ fn not_spoken(address: &Address) -> Error {
     Error::Address(format!("{address} is no Unix socket"))
 }
 
-fn interruptible<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// A call that the kernel ends after its patience, which begins anew when a signal
+/// comes: here it does not.
+fn interruptible<T>(
+    patience: Option<Duration>,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let began = SystemClock.since_boot();
     loop {
         match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                if patience.is_some_and(|patience| {
+                    SystemClock.since_boot().saturating_sub(began) >= patience
+                }) {
+                    return Err(in_time(io::ErrorKind::WouldBlock.into()));
+                }
+            }
             result => return result.map_err(in_time),
         }
     }

@@ -156,3 +156,24 @@ fn a_remembered_key_is_derived_by_one_call_only() {
     let locked = scene.run(&[], &["--json", "token"]);
     assert_eq!(locked.code(), Some(4), "{locked:?}");
 }
+
+#[test]
+fn a_passphrase_file_that_is_named_counts_and_not_the_variable_of_a_key_file() {
+    let scene = Scene::new();
+    let words = scene.sandbox.home().join("passphrase");
+    let named = ["--passphrase-file", words.to_str().unwrap()];
+    let key = scene.sandbox.key_file();
+    let key = key.to_str().unwrap();
+    let refresh = [&named[..], &["refresh", "--force"]].concat();
+    let output = scene.run(&[("VAULT_KEY_FILE", key)], &refresh);
+    assert_eq!(output.code(), Some(0), "{output:?}");
+    for command in ["refresh", "token"] {
+        let both = [&named[..], &["--key-file", key, command]].concat();
+        let output = scene.run(&[], &both);
+        assert_eq!(output.code(), Some(2), "{output:?}");
+        assert!(
+            output.stderr.contains("can't both be the key"),
+            "{output:?}"
+        );
+    }
+}

@@ -83,6 +83,41 @@ fn gits_configuration_keeps_what_else_is_there() {
     }
 }
 
+/// What was chosen by option holds for what the tool calls, too, from anywhere.
+#[test]
+fn what_options_choose_stands_in_what_the_tool_calls() {
+    let (_server, sandbox) = logged_in();
+    run(&sandbox, &["bind", "git.example"]);
+    let without_variables = |program: &str| {
+        let mut command = tool(&sandbox, program);
+        command
+            .env_remove("VAULT_STATE_DIR")
+            .env_remove("VAULT_STORE")
+            .env_remove("VAULT_KEY_FILE");
+        command
+    };
+    let mut command = without_variables(&program(&sandbox));
+    // A path from here, which the tool would look for from elsewhere.
+    let place = sandbox.state().parent().unwrap().to_owned();
+    command
+        .current_dir(&place)
+        .args(["--state-dir", "state", "--key-file", "key"])
+        .args(["setup", "git", "--write"]);
+    let written = end(command);
+    assert_eq!(written.code(), Some(0), "{written:?}");
+    let mut fill = without_variables("bash");
+    fill.env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .args([
+            "-c",
+            "printf 'protocol=https\\nhost=git.example\\n\\n' | git credential fill",
+        ]);
+    let filled = end(fill);
+    let token = run(&sandbox, &["token"]).stdout;
+    let answer = format!("password={token}");
+    assert!(filled.stdout.contains(&answer), "{filled:?}");
+}
+
 /// Sets git up where that can't be done, with this folder's programs first.
 fn refused_by_git(sandbox: &Sandbox, first: Option<&Path>) -> Output {
     let file = sandbox.home().join(".gitconfig");

@@ -18,8 +18,9 @@ pub(super) fn set_up(setup: &Setup<'_>) -> Result<Done, Failure> {
     let mut notes = Vec::new();
     if setup.command.len() > 1 {
         notes.push(
-            "docker gives its helpers no options: VAULT_APP and VAULT_PROFILE have to stand in \
-             its environment"
+            "docker gives its helpers no options: their variables (VAULT_APP, VAULT_PROFILE, \
+             VAULT_STATE_DIR, VAULT_KEY_FILE, VAULT_PASSPHRASE_FILE) have to stand in its \
+             environment"
                 .to_owned(),
         );
     }
