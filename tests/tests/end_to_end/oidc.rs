@@ -336,7 +336,8 @@ fn a_login_for_an_api_keeps_being_for_it_and_survives_a_question_for_another() {
         assert_eq!(claims["aud"], API);
     };
     is_for_the_api(&vault_cli(&sandbox, &["token"]));
-    for generation in 1..=2 {
+    is_for_the_api(&vault_cli(&sandbox, &["token", "--scope", "read"]));
+    for generation in 2..=3 {
         let refreshed = vault_cli(&sandbox, &["refresh", "--force"]);
         assert_eq!(refreshed.code(), Some(0), "{refreshed:?}");
         is_for_the_api(&vault_cli(&sandbox, &["token"]));

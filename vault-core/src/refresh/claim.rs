@@ -333,9 +333,13 @@ impl Claim {
             learnt.recall(&endpoints.token_endpoint, &record);
         }
         let named = match record.settings.resource.as_slice() {
-            // The login's own token is for what the login was made for, as the
-            // first one was: many servers make one for nothing else of it.
-            [only] if cache_key.is_the_logins_own() && !record.settings.audience_parameter => {
+            // What names no API is for the one that the login was made for, as
+            // its first token was: some servers make one for themselves of it.
+            [only]
+                if cache_key.resource.is_empty()
+                    && cache_key.audience.is_none()
+                    && !record.settings.audience_parameter =>
+            {
                 std::slice::from_ref(only)
             }
             _ => &cache_key.resource,
