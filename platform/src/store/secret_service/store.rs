@@ -275,24 +275,21 @@ impl Connection {
         attributes: &HashMap<&str, &str>,
         operation: &'static str,
     ) -> Result<(&Session, Vec<OwnedObjectPath>), StoreError> {
-        let mut known_open = self.is_known_open();
-        loop {
-            if !known_open {
-                self.ensure_open(None, operation)?;
-            }
-            let (session, found) = self
-                .search(attributes)
-                .map_err(|cause| told(cause, operation))?;
-            if !found.locked.is_empty() {
-                return Err(error(StoreErrorKind::Locked, operation).because(LOCKED_BY_ITSELF));
-            }
-            if !known_open || !found.unlocked.is_empty() {
-                return Ok((session, found.unlocked));
-            }
-            // Somebody may have locked it since; and it may open without a question,
-            // as one that has no password does.
-            known_open = false;
+        let known_open = self.is_known_open();
+        if !known_open {
+            self.ensure_open(None, operation)?;
         }
+        let (session, found) = self
+            .search(attributes)
+            .map_err(|cause| told(cause, operation))?;
+        if !found.locked.is_empty() {
+            return Err(error(StoreErrorKind::Locked, operation).because(LOCKED_BY_ITSELF));
+        }
+        if known_open && found.unlocked.is_empty() {
+            // Somebody may have locked it since.
+            self.ensure_open(None, operation)?;
+        }
+        Ok((session, found.unlocked))
     }
 
     /// Searches, with the session that what is found is read or written in.
