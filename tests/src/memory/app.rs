@@ -192,7 +192,7 @@ fn settle() {
         let count = |name: &str| passed.iter().filter(|point| *point == name).count();
         count("refresh.after:Finish") >= count("refresh.before:Look")
     };
-    for _ in 0..60_000 {
+    for _ in 0..10_000 {
         if is_over() {
             break;
         }
